@@ -200,12 +200,12 @@ func (e *Engine[S]) Test(ctx context.Context, s *State[S]) error {
 		if s.Output, err = s.Network.Compute(sample, false); err != nil {
 			return fmt.Errorf("engine: test batch %d: %w", s.Batch, err)
 		}
-		s.Batch++
 		for _, point := range []func(*Hooks[S]) Hook[S]{onForward[S], onForwardCriterion[S]} {
 			if err := e.call(s, point); err != nil {
 				return err
 			}
 		}
+		s.Batch++
 	}
 	if ctx.Err() != nil {
 		return ErrInterrupted

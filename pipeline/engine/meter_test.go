@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// close absorbs the rounding of a handful of float64 additions.
+// near absorbs the rounding of a handful of float64 additions.
 var near = cmpopts.EquateApprox(0, 1e-12)
 
 func TestAverageValueMeter(t *testing.T) {
