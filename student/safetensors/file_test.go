@@ -103,6 +103,17 @@ func TestBytesDoNotDependOnTheOrderOfTensors(t *testing.T) {
 	if n := binary.LittleEndian.Uint64(want); n%8 != 0 {
 		t.Errorf("header of %d bytes leaves the data unaligned", n)
 	}
+	back, err := Decode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	offset := 0
+	for _, x := range back.Tensors {
+		if offset%x.Type.Size() != 0 {
+			t.Errorf("tensor %q of %s begins at byte %d, unaligned", x.Name, x.Type, offset)
+		}
+		offset += len(x.Data)
+	}
 }
 
 // An independent implementation of the format must read what we write, and we
