@@ -1,6 +1,9 @@
 package onnx
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Opset is one operator set a model imports.
 type Opset struct {
@@ -71,6 +74,27 @@ type Node struct {
 	Metadata              []KeyValue
 
 	rest []byte
+}
+
+// String names the node for messages: its operator and, where it has one, its
+// name, else its first output.
+func (n *Node) String() string {
+	op := n.Op
+	if op == "" {
+		op = "node without an operator"
+	}
+	if d := sameDomain(n.Domain); d != "" {
+		op = d + "." + op
+	}
+	if n.Name != "" {
+		return fmt.Sprintf("%s %q", op, n.Name)
+	}
+	for _, o := range n.Outputs {
+		if o != "" {
+			return fmt.Sprintf("%s making %q", op, o)
+		}
+	}
+	return op
 }
 
 // Value declares a name and what is known of its type.

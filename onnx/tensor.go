@@ -36,6 +36,8 @@ type External struct {
 	Offset   int64  // first byte
 	Length   int64  // bytes; negative means up to the end of what the tensor's type and dims need
 	Checksum string // SHA-1 in hexadecimal, carried and not verified; usually empty
+
+	other []KeyValue // entries newer than this program
 }
 
 // SparseTensor is a sparse initializer, carried and not computed with.
@@ -123,40 +125,41 @@ func rawSize(t DataType, n int64) (int64, error) {
 	return int64(lo+7) / 8, nil
 }
 
-// checkData compares the tensor's data with its type and dims.
+// checkData compares the tensor's data with its type and dims. Its errors lack
+// the package's name.
 func (t *Tensor) checkData() error {
 	if !t.Type.Valid() {
-		return fmt.Errorf("onnx: tensor %q has element type %v, which is none of the format's", t.Name, t.Type)
+		return fmt.Errorf("tensor %q has element type %v, which is none of the format's", t.Name, t.Type)
 	}
-	n, err := t.Len()
+	n, err := elements(t.Dims)
 	if err != nil {
-		return err
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
 	if t.Type == String {
 		if t.External != nil {
-			return fmt.Errorf("onnx: tensor %q: strings cannot be stored as external data", t.Name)
+			return fmt.Errorf("tensor %q: strings cannot be stored as external data", t.Name)
 		}
 		if int64(len(t.Strings)) != n || len(t.Data) != 0 {
-			return fmt.Errorf("onnx: tensor %q has dims %v, %d strings, and carries %d strings and %d bytes of raw data",
+			return fmt.Errorf("tensor %q has dims %v, %d strings, and carries %d strings and %d bytes of raw data",
 				t.Name, t.Dims, n, len(t.Strings), len(t.Data))
 		}
 		return nil
 	}
 	want, err := rawSize(t.Type, n)
 	if err != nil {
-		return fmt.Errorf("onnx: tensor %q: %w", t.Name, err)
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
 	if len(t.Strings) != 0 {
-		return fmt.Errorf("onnx: tensor %q of %v carries strings", t.Name, t.Type)
+		return fmt.Errorf("tensor %q of %v carries strings", t.Name, t.Type)
 	}
 	if t.External != nil && t.Data == nil {
 		if l := t.External.Length; l >= 0 && l != want {
-			return fmt.Errorf("onnx: tensor %q of %v %v needs %d bytes, its external data is said to have %d", t.Name, t.Type, t.Dims, want, l)
+			return fmt.Errorf("tensor %q of %v %v needs %d bytes, its external data is said to have %d", t.Name, t.Type, t.Dims, want, l)
 		}
 		return nil
 	}
 	if int64(len(t.Data)) != want {
-		return fmt.Errorf("onnx: tensor %q of %v %v needs %d bytes, got %d", t.Name, t.Type, t.Dims, want, len(t.Data))
+		return fmt.Errorf("tensor %q of %v %v needs %d bytes, got %d", t.Name, t.Type, t.Dims, want, len(t.Data))
 	}
 	return nil
 }
@@ -168,7 +171,10 @@ func (t *Tensor) elementsOf(want DataType) error {
 	if t.External != nil && t.Data == nil {
 		return fmt.Errorf("onnx: tensor %q lies in the external file %q, which was not read; open the model with ReadFile", t.Name, t.External.Location)
 	}
-	return t.checkData()
+	if err := t.checkData(); err != nil {
+		return fmt.Errorf("onnx: %w", err)
+	}
+	return nil
 }
 
 // Float32s returns a copy of the elements of a float32 tensor.
