@@ -147,7 +147,7 @@ type training struct{ formula }
 func (o *training) ONNX(*onnx.Builder, []string) (string, error) { return "", trainingOnly(o) }
 
 // ofOne is the slope of a formula of one operand.
-func ofOne(f slope1) func(in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+func ofOne(f func(x, y, g *gorgonia.Node) (*gorgonia.Node, error)) func(in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 	return func(in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 		d, err := f(in[0], out, grad)
 		return gorgonia.Nodes{d}, err
