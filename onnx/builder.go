@@ -187,10 +187,10 @@ func nameOutputs(g *Graph, outputs []naming) error {
 			}
 		}
 	}
-	for _, n := range g.Nodes {
-		renameAll(n.Inputs, rename)
-		renameAll(n.Outputs, rename)
-	}
+	outs := g.Outputs // have their names already
+	g.Outputs = nil
+	g.rename(rename)
+	g.Outputs = outs
 	for _, c := range copies {
 		from := c.value
 		if name, ok := rename[from]; ok {
@@ -199,12 +199,4 @@ func nameOutputs(g *Graph, outputs []naming) error {
 		g.Nodes = append(g.Nodes, &Node{Name: c.out.Name, Op: "Identity", Inputs: []string{from}, Outputs: []string{c.out.Name}})
 	}
 	return nil
-}
-
-func renameAll(names []string, rename map[string]string) {
-	for i, n := range names {
-		if to, ok := rename[n]; ok {
-			names[i] = to
-		}
-	}
 }

@@ -48,12 +48,8 @@ func Check(m *Model) error {
 	if m.IRVersion >= irOpsets && len(m.Opsets) == 0 {
 		return errors.New("onnx: the model imports no operator set; from IR version 3 on it must import one")
 	}
-	imports := m.Opsets
-	if len(imports) == 0 {
-		imports = []Opset{{Version: 1}} // what IR versions 1 and 2 mean
-	}
 	var err error
-	if c.opsets, err = checkOpsets(imports); err != nil {
+	if c.opsets, err = checkOpsets(m.imports()); err != nil {
 		return fmt.Errorf("onnx: %w", err)
 	}
 	keys := make(map[string]bool)
@@ -70,6 +66,15 @@ func Check(m *Model) error {
 		return fmt.Errorf("onnx: %w", err)
 	}
 	return nil
+}
+
+// imports is the operator sets the model relies on: IR versions 1 and 2 could
+// not say and mean the first version.
+func (m *Model) imports() []Opset {
+	if len(m.Opsets) == 0 && m.IRVersion < irOpsets {
+		return []Opset{{Version: 1}}
+	}
+	return m.Opsets
 }
 
 // checkOpsets returns the version of each imported domain.

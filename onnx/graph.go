@@ -176,9 +176,9 @@ func (g *Graph) defines(visit func(string)) {
 	}
 }
 
-// names calls visit for every name in the graph and its subgraphs, of values
-// and of nodes alike.
-func (g *Graph) names(visit func(string)) {
+// valueNames calls visit for every name of a value in the graph and its
+// subgraphs.
+func (g *Graph) valueNames(visit func(string)) {
 	g.defines(visit)
 	for _, list := range [][]*Value{g.Outputs, g.Values} {
 		for _, v := range list {
@@ -186,15 +186,30 @@ func (g *Graph) names(visit func(string)) {
 		}
 	}
 	for _, n := range g.Nodes {
-		visit(n.Name)
 		for _, in := range n.Inputs {
 			visit(in)
 		}
 		for _, a := range n.Attrs {
 			for _, s := range a.graphs() {
-				if s != nil {
-					s.names(visit)
-				}
+				s.valueNames(visit)
+			}
+		}
+	}
+}
+
+// names calls visit for every name in the graph and its subgraphs, of values
+// and of nodes alike.
+func (g *Graph) names(visit func(string)) {
+	g.valueNames(visit)
+	g.nodeNames(visit)
+}
+
+func (g *Graph) nodeNames(visit func(string)) {
+	for _, n := range g.Nodes {
+		visit(n.Name)
+		for _, a := range n.Attrs {
+			for _, s := range a.graphs() {
+				s.nodeNames(visit)
 			}
 		}
 	}
