@@ -18,6 +18,28 @@ func (s ConvShape) Out() (oh, ow int) {
 	return oh, ow
 }
 
+// MACs returns the number of multiplications of each member of the family,
+// those with padding included.
+func (s ConvShape) MACs() int {
+	oh, ow := s.Out()
+	return s.N * oh * ow * s.K * s.R * s.S * (s.C / s.Groups)
+}
+
+// pointwise reports whether each output pixel is a function of one input pixel
+// in the same place.
+func (s ConvShape) pointwise() bool {
+	return s.R == 1 && s.S == 1 && s.Stride == [2]int{1, 1} && s.Pad == [4]int{}
+}
+
+// flat returns a pointwise convolution as that of one image with one pixel in
+// each row, which may be cut anywhere.
+func (s ConvShape) flat() ConvShape {
+	if s.pointwise() {
+		s.N, s.H, s.W = 1, s.N*s.H*s.W, 1
+	}
+	return s
+}
+
 // ConvPlan is a convolution, or one of its two derivatives, ready to run.
 // Run computes dst from a and b and may use Scratch elements of scratch, whose
 // content is undefined before and after.
@@ -27,72 +49,102 @@ type ConvPlan[T Float] struct {
 }
 
 // ConvForward plans y[N,OH,OW,K] from a = x[N,H,W,C] and b = w[K,R,S,C/Groups].
-func ConvForward[T Float](s ConvShape) ConvPlan[T] {
-	oh, ow := s.Out()
-	var y, x, w []T
-	job := NewJob(s.N, func(_, n int) {
-		clear(y[n*oh*ow*s.K : (n+1)*oh*ow*s.K])
-		s.visit(n, func(xi, wi, yi int) { y[yi] += x[xi] * w[wi] })
-	})
-	return ConvPlan[T]{Run: func(dst, a, b, _ []T) error {
-		y, x, w = dst, a, b
-		return job.Run()
-	}}
-}
+func ConvForward[T Float](s ConvShape) ConvPlan[T] { return convForward(microFor[T](), s) }
 
 // ConvBackwardData plans dx[N,H,W,C] from a = dy[N,OH,OW,K] and
 // b = w[K,R,S,C/Groups].
-func ConvBackwardData[T Float](s ConvShape) ConvPlan[T] {
-	var dx, dy, w []T
-	job := NewJob(s.N, func(_, n int) {
-		clear(dx[n*s.H*s.W*s.C : (n+1)*s.H*s.W*s.C])
-		s.visit(n, func(xi, wi, yi int) { dx[xi] += dy[yi] * w[wi] })
-	})
-	return ConvPlan[T]{Run: func(dst, a, b, _ []T) error {
-		dx, dy, w = dst, a, b
-		return job.Run()
-	}}
-}
+func ConvBackwardData[T Float](s ConvShape) ConvPlan[T] { return convBackwardData(microFor[T](), s) }
 
 // ConvBackwardWeights plans dw[K,R,S,C/Groups] from a = x[N,H,W,C] and
 // b = dy[N,OH,OW,K].
 func ConvBackwardWeights[T Float](s ConvShape) ConvPlan[T] {
-	return ConvPlan[T]{Run: func(dst, a, b, _ []T) error {
-		clear(dst)
-		for n := range s.N {
-			s.visit(n, func(xi, wi, yi int) { dst[wi] += a[xi] * b[yi] })
-		}
-		return nil
-	}}
+	return convBackwardWeights(microFor[T](), s)
 }
 
-// visit calls f for every product of image n's convolution with the indices of
-// its factors in x and w and of its sum in y.
-func (s ConvShape) visit(n int, f func(xi, wi, yi int)) {
-	oh, ow := s.Out()
-	cg, kg := s.C/s.Groups, s.K/s.Groups
-	for p := range oh {
-		for q := range ow {
-			for k := range s.K {
-				yi := ((n*oh+p)*ow+q)*s.K + k
-				for r := range s.R {
-					i := p*s.Stride[0] - s.Pad[0] + r*s.Dilation[0]
-					if i < 0 || i >= s.H {
-						continue
-					}
-					for t := range s.S {
-						j := q*s.Stride[1] - s.Pad[1] + t*s.Dilation[1]
-						if j < 0 || j >= s.W {
-							continue
-						}
-						xi := ((n*s.H+i)*s.W+j)*s.C + k/kg*cg
-						wi := ((k*s.R+r)*s.S + t) * cg
-						for c := range cg {
-							f(xi+c, wi+c, yi)
-						}
-					}
-				}
+const (
+	// windowElements bounds what one item of work reads: 128 KiB of float32,
+	// half of the smallest second-level cache in use, which leaves room for
+	// the weights.
+	windowElements = 32 << 10
+
+	// itemPixels is how many output pixels an item should have at least, so
+	// that a panel of weights is used more often than it is fetched.
+	itemPixels = 64
+
+	// itemMACs is the work for which it pays to wake another worker: some
+	// microseconds.
+	itemMACs = 1 << 18
+)
+
+// window is the part of the images that one item of work reads: rows × cols
+// pixels of one or more images. Where it reaches over an image's edge it is
+// copied, with zeros there; else it is read in place.
+type window struct {
+	h, w, c    int // of an image
+	top, left  int // where the window of the first band begins; may be outside
+	rows, cols int
+	step       int // rows from one band's window to the next one's
+	direct     bool
+}
+
+// strides returns the distances of pixels one below the other and of equal
+// pixels in consecutive images.
+func (w *window) strides() (row, image int) {
+	if w.direct {
+		return w.w * w.c, w.h * w.w * w.c
+	}
+	return w.cols * w.c, w.rows * w.cols * w.c
+}
+
+// load returns the window of images n to n+images-1 for a band: x itself from
+// the window's first element on, or a copy in buf.
+func load[T Float](w *window, buf, x []T, n, images, band int) []T {
+	top := w.top + band*w.step
+	if w.direct {
+		return x[((n*w.h+top)*w.w+w.left)*w.c:]
+	}
+	left, right := max(-w.left, 0), max(w.left+w.cols-w.w, 0) // columns outside
+	left, right = min(left, w.cols), min(right, w.cols)
+	width := w.cols * w.c
+	d := 0
+	for i := range images {
+		for r := range w.rows {
+			row := buf[d : d+width]
+			d += width
+			if at := top + r; at < 0 || at >= w.h || left+right >= w.cols {
+				clear(row)
+			} else {
+				clear(row[:left*w.c])
+				copy(row[left*w.c:width-right*w.c], x[(((n+i)*w.h+at)*w.w+w.left+left)*w.c:])
+				clear(row[width-right*w.c:])
 			}
 		}
 	}
+	return buf
+}
+
+// cut says how n images of h rows are cut into items of work: items of several
+// small images, or bands of rows of one large image. rowPixels and rowElements
+// are the output pixels and the source elements of a row, rowMACs its work;
+// bands hold a multiple of unit rows.
+func cut(n, h, unit, rowPixels, rowElements, rowMACs int) (images, rows int) {
+	rows = h
+	if h*rowElements > windowElements {
+		rows = min(h, max(windowElements/max(rowElements, 1)/unit, 1)*unit)
+	}
+	images = 1
+	if rows == h {
+		images = max(1, min(n, itemPixels/max(h*rowPixels, 1), windowElements/max(h*rowElements, 1)))
+	}
+	// Enough items for all workers to end at about the same time, unless they
+	// get too small to be worth it.
+	want := 4 * Workers()
+	if one := max(1, n/want); images > one {
+		images = max(one, min(images, itemMACs/max(h*rowMACs, 1)+1))
+	}
+	if have := (n + images - 1) / images; images == 1 && have*((h+rows-1)/rows) < want {
+		per := max((h*have+want-1)/want, itemMACs/max(rowMACs, 1), 1)
+		rows = min(rows, (per+unit-1)/unit*unit)
+	}
+	return images, rows
 }

@@ -1,0 +1,130 @@
+package kernel
+
+// micro is the innermost arithmetic of the matrix products that convolutions
+// are made of. There is one for each element type in plain Go, and one for
+// float32 in assembly where the processor has the instructions.
+type micro[T Float] struct {
+	name string
+
+	// pixels is the number of output pixels of a tile. A panel holds the
+	// weights of widths[0] output channels, or of widths[1] where no more
+	// are left.
+	pixels int
+	widths [2]int
+
+	// tile computes width output channels of pixels output pixels:
+	//
+	//	dst[dstOff[p]+j] = Σ_r Σ_i src[srcOff[p]+runs[r]+i] · b[(r·runLen+i)·width+j]
+	tile func(width int, dst, src, b []T, srcOff, dstOff, runs []int, runLen int)
+
+	// units is the number of output channels of a rank update, columns the
+	// numbers of weights it may have per output channel, in falling order.
+	units   int
+	columns [2]int
+
+	// rank adds the products of cols output pixels in each of some rows:
+	//
+	//	dst[dstOff[u]+j] += Σ_row Σ_q dy[dyOff[u]+row.dy+q·dyStep] · x[row.x+q·xStep+j]
+	rank func(columns int, dst, x, dy []T, dyOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int)
+}
+
+// rankRow is where a row of output pixels begins in x and dy.
+type rankRow struct{ x, dy int }
+
+// microFor returns the fastest arithmetic for T on this processor.
+func microFor[T Float]() *micro[T] {
+	if m, ok := any(fastest).(*micro[T]); ok && m != nil {
+		return m
+	}
+	return portable[T]()
+}
+
+// portable returns the arithmetic in plain Go.
+func portable[T Float]() *micro[T] {
+	return &micro[T]{
+		name:   "go",
+		pixels: 4, widths: [2]int{4, 4}, tile: tileGo[T],
+		units: 4, columns: [2]int{4, 4}, rank: rankGo[T],
+	}
+}
+
+// tileGo is micro.tile for four pixels and four output channels.
+func tileGo[T Float](_ int, dst, src, b []T, srcOff, dstOff, runs []int, runLen int) {
+	var a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 T
+	for _, run := range runs {
+		x0 := src[srcOff[0]+run:][:runLen]
+		x1 := src[srcOff[1]+run:][:len(x0)]
+		x2 := src[srcOff[2]+run:][:len(x0)]
+		x3 := src[srcOff[3]+run:][:len(x0)]
+		for i := range x0 {
+			w := b[:4]
+			b = b[4:]
+			a00 += x0[i] * w[0]
+			a01 += x0[i] * w[1]
+			a02 += x0[i] * w[2]
+			a03 += x0[i] * w[3]
+			a10 += x1[i] * w[0]
+			a11 += x1[i] * w[1]
+			a12 += x1[i] * w[2]
+			a13 += x1[i] * w[3]
+			a20 += x2[i] * w[0]
+			a21 += x2[i] * w[1]
+			a22 += x2[i] * w[2]
+			a23 += x2[i] * w[3]
+			a30 += x3[i] * w[0]
+			a31 += x3[i] * w[1]
+			a32 += x3[i] * w[2]
+			a33 += x3[i] * w[3]
+		}
+	}
+	y := dst[dstOff[0]:][:4]
+	y[0], y[1], y[2], y[3] = a00, a01, a02, a03
+	y = dst[dstOff[1]:][:4]
+	y[0], y[1], y[2], y[3] = a10, a11, a12, a13
+	y = dst[dstOff[2]:][:4]
+	y[0], y[1], y[2], y[3] = a20, a21, a22, a23
+	y = dst[dstOff[3]:][:4]
+	y[0], y[1], y[2], y[3] = a30, a31, a32, a33
+}
+
+// rankGo is micro.rank for four output channels and four weights of each.
+func rankGo[T Float](_ int, dst, x, dy []T, dyOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int) {
+	var a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 T
+	for _, row := range rows {
+		i, j := row.x, row.dy
+		for range cols {
+			v := x[i:][:4]
+			v0, v1, v2, v3 := v[0], v[1], v[2], v[3]
+			g := dy[dyOff[0]+j]
+			a00 += g * v0
+			a01 += g * v1
+			a02 += g * v2
+			a03 += g * v3
+			g = dy[dyOff[1]+j]
+			a10 += g * v0
+			a11 += g * v1
+			a12 += g * v2
+			a13 += g * v3
+			g = dy[dyOff[2]+j]
+			a20 += g * v0
+			a21 += g * v1
+			a22 += g * v2
+			a23 += g * v3
+			g = dy[dyOff[3]+j]
+			a30 += g * v0
+			a31 += g * v1
+			a32 += g * v2
+			a33 += g * v3
+			i += xStep
+			j += dyStep
+		}
+	}
+	y := dst[dstOff[0]:][:4]
+	y[0], y[1], y[2], y[3] = y[0]+a00, y[1]+a01, y[2]+a02, y[3]+a03
+	y = dst[dstOff[1]:][:4]
+	y[0], y[1], y[2], y[3] = y[0]+a10, y[1]+a11, y[2]+a12, y[3]+a13
+	y = dst[dstOff[2]:][:4]
+	y[0], y[1], y[2], y[3] = y[0]+a20, y[1]+a21, y[2]+a22, y[3]+a23
+	y = dst[dstOff[3]:][:4]
+	y[0], y[1], y[2], y[3] = y[0]+a30, y[1]+a31, y[2]+a32, y[3]+a33
+}

@@ -1,0 +1,50 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+// fastest is the float32 arithmetic in assembly, nil where the processor lacks
+// AVX2 or FMA (before Haswell, 2013, and Excavator, 2015).
+var fastest = func() *micro[float32] {
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
+		return nil
+	}
+	return &micro[float32]{
+		name:   "avx2",
+		pixels: 6, widths: [2]int{16, 8}, tile: tileAVX2,
+		units: 4, columns: [2]int{24, 16}, rank: rankAVX2,
+	}
+}()
+
+func tileAVX2(width int, dst, src, b []float32, srcOff, dstOff, runs []int, runLen int) {
+	f := tile6x16
+	if width == 8 {
+		f = tile6x8
+	}
+	if len(runs) == 0 { // an output that no weight reaches
+		for _, off := range dstOff[:6] {
+			clear(dst[off : off+width])
+		}
+		return
+	}
+	f(&dst[0], &src[0], &b[0], &srcOff[0], &dstOff[0], &runs[0], len(runs), runLen)
+}
+
+func rankAVX2(columns int, dst, x, dy []float32, dyOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int) {
+	f := rank4x24
+	if columns == 16 {
+		f = rank4x16
+	}
+	f(&dst[0], &x[0], &dy[0], &dyOff[0], &dstOff[0], &rows[0].x, len(rows), cols, xStep, dyStep)
+}
+
+//go:noescape
+func tile6x16(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen int)
+
+//go:noescape
+func tile6x8(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen int)
+
+//go:noescape
+func rank4x24(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep int)
+
+//go:noescape
+func rank4x16(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep int)

@@ -1,0 +1,256 @@
+package kernel
+
+import "slices"
+
+// weightChunks is the number of parts that the pixels are cut into, each with
+// sums of its own that are added up at the end. It is a constant, not the
+// number of workers, so that the result does not depend on the machine.
+const weightChunks = 8
+
+// weightSums bounds the memory of those sums: 4 MiB of float32.
+const weightSums = 1 << 20
+
+// weightGrad computes the derivative of a convolution by its weights: for each
+// block of pixels, products of all output channels with runs of source
+// elements are added to a chunk's sums.
+type weightGrad[T Float] struct {
+	m     *micro[T]
+	shape ConvShape
+	src   window
+	oh    int
+	depth int // weights of an output channel
+
+	images, rows  int // of a block
+	groups, bands int // blocks of images, of rows
+	table         []rankRow
+	cols          int
+	xStep, dyStep int
+	flat          bool // one row of the table stands for a whole block
+
+	units   []unitTile
+	columns []columnTile
+	chunks  int
+	parts   int // the units of a chunk are shared out to as many items
+	sums    int // elements of a chunk's sums
+	buffer  int
+	tile    int
+	tileAt  []int
+
+	x, dy, dst   []T
+	chunkMemory  []T
+	workerMemory []T
+}
+
+// unitTile is some output channels of a group.
+type unitTile struct {
+	group, first, count int
+	dyOff, dstOff       []int
+}
+
+// columnTile is some weights that stand in a row: those of consecutive source
+// elements.
+type columnTile struct {
+	src, dst int // offset in the window from a pixel's origin, and in the weights of an output channel
+	cols     int
+	width    int // at least cols; what is over is computed and dropped
+}
+
+func convBackwardWeights[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
+	s = s.flat()
+	oh, ow := s.Out()
+	cg, kg := s.C/s.Groups, s.K/s.Groups
+	g := &weightGrad[T]{m: m, shape: s, oh: oh, depth: s.R * s.S * cg, cols: ow}
+	wide := (ow-1)*s.Stride[1] + (s.S-1)*s.Dilation[1] + 1
+	g.images, g.rows = block(s.N, oh, ow, s.Stride[0]*wide*s.C+ow*s.K)
+	g.groups, g.bands = (s.N+g.images-1)/g.images, (oh+g.rows-1)/g.rows
+	g.src = window{
+		h: s.H, w: s.W, c: s.C, top: -s.Pad[0], left: -s.Pad[1],
+		rows: (g.rows-1)*s.Stride[0] + (s.R-1)*s.Dilation[0] + 1, cols: wide, step: g.rows * s.Stride[0],
+	}
+
+	// Runs of weights, cut into tiles.
+	joined, run := s.Groups == 1 && s.Dilation[1] == 1, cg
+	taps := s.S
+	if joined {
+		taps, run = 1, s.S*cg
+	}
+	widths := tileWidths(run, m.columns)
+	exact := run == sum(widths) // no tile reads beyond its run
+	g.src.direct = s.Pad == [4]int{} && exact
+	row, image := g.src.strides()
+	for r := range s.R {
+		for t := range taps {
+			at := 0
+			for _, w := range widths {
+				g.columns = append(g.columns, columnTile{
+					src:   r*s.Dilation[0]*row + t*s.Dilation[1]*s.C + at,
+					dst:   (r*s.S+t)*cg + at,
+					cols:  min(w, run-at),
+					width: w,
+				})
+				at += w
+			}
+		}
+	}
+
+	// The sums of a chunk end with a row that takes what surplus units add.
+	surplus := s.K * g.depth
+	g.sums = surplus + g.depth + m.columns[0]
+	for group := range s.Groups {
+		for k := 0; k < kg; k += m.units {
+			u := unitTile{group: group, first: k, count: min(m.units, kg-k)}
+			for i := range m.units {
+				channel := group*kg + k + min(i, u.count-1)
+				u.dyOff = append(u.dyOff, channel)
+				if i < u.count {
+					u.dstOff = append(u.dstOff, channel*g.depth)
+				} else {
+					u.dstOff = append(u.dstOff, surplus)
+				}
+			}
+			g.units = append(g.units, u)
+		}
+	}
+
+	g.xStep, g.dyStep = s.Stride[1]*s.C, s.K
+	g.flat = s.pointwise() && s.N == 1 && s.W == 1
+	if g.flat {
+		g.xStep, g.table = s.C, []rankRow{{}}
+	} else {
+		for e := range g.images {
+			for u := range g.rows {
+				g.table = append(g.table, rankRow{x: e*image + u*s.Stride[0]*row, dy: (e*oh + u) * ow * s.K})
+			}
+		}
+	}
+
+	if !g.src.direct {
+		g.buffer = g.images*g.src.rows*g.src.cols*s.C + m.columns[0] // a tile may read on behind the last pixel
+	}
+	g.tile = m.units * m.columns[0]
+	for i := range m.units {
+		g.tileAt = append(g.tileAt, i*m.columns[0])
+	}
+	blocks := g.groups * g.bands
+	g.chunks = max(1, min(weightChunks, blocks, weightSums/g.sums))
+	g.parts = max(1, min(len(g.units), 2*Workers()/g.chunks, s.MACs()/itemMACs/g.chunks))
+
+	work := NewJob(g.chunks*g.parts, g.item)
+	if s.MACs() < itemMACs {
+		work = NewJob(1, func(worker, _ int) {
+			for i := range g.chunks * g.parts {
+				g.item(worker, i)
+			}
+		})
+	}
+	total := NewLoop(s.K*g.depth, max(1<<12, s.K*g.depth/(4*Workers())), func(from, to int) {
+		out := g.dst[from:to]
+		copy(out, g.chunkMemory[from:to])
+		for c := 1; c < g.chunks; c++ {
+			for i, v := range g.chunkMemory[c*g.sums+from:][:len(out)] {
+				out[i] += v
+			}
+		}
+	})
+	return ConvPlan[T]{
+		Scratch: g.chunks*g.sums + Workers()*(g.buffer+g.tile),
+		Run: func(dst, a, b, scratch []T) error {
+			g.dst, g.x, g.dy = dst, a, b
+			g.chunkMemory, g.workerMemory = scratch[:g.chunks*g.sums], scratch[g.chunks*g.sums:]
+			err := work.Run()
+			if err == nil {
+				err = total.Run()
+			}
+			g.dst, g.x, g.dy, g.chunkMemory, g.workerMemory = nil, nil, nil, nil, nil
+			return err
+		},
+	}
+}
+
+// block says how n images of h rows are cut into the blocks whose products are
+// added at once: what they read should stay in the first cache level while
+// every pair of tiles passes over it.
+func block(n, h, rowPixels, rowElements int) (images, rows int) {
+	const elements = 12 << 10 // 48 KiB of float32
+	if h*rowElements > elements {
+		// Enough pixels to be worth reading and writing the sums.
+		return 1, min(h, max(elements/max(rowElements, 1), (itemPixels+rowPixels-1)/rowPixels))
+	}
+	return max(1, min(n, itemPixels/(h*rowPixels), elements/(h*rowElements))), h
+}
+
+// tileWidths returns widths that cover n columns with the least surplus, and
+// among those the most wide ones.
+func tileWidths(n int, widths [2]int) []int {
+	wide, narrow := widths[0], widths[1]
+	most := (n + wide - 1) / wide
+	best := most
+	surplus := most*wide - n
+	for a := most - 1; a >= 0; a-- {
+		b := (n - a*wide + narrow - 1) / narrow
+		if over := a*wide + b*narrow - n; over < surplus {
+			best, surplus = a, over
+		}
+	}
+	tiles := slices.Repeat([]int{wide}, best)
+	for left := n - best*wide; left > 0; left -= narrow {
+		tiles = append(tiles, narrow)
+	}
+	return tiles
+}
+
+// sum returns the sum of s.
+func sum(s []int) (n int) {
+	for _, v := range s {
+		n += v
+	}
+	return n
+}
+
+// item adds up one chunk of the blocks for some of the units.
+func (g *weightGrad[T]) item(worker, i int) {
+	chunk, part := i/g.parts, i%g.parts
+	units := g.units[part*len(g.units)/g.parts : (part+1)*len(g.units)/g.parts]
+	sums := g.chunkMemory[chunk*g.sums:][:g.sums]
+	for i := range units {
+		u := &units[i]
+		clear(sums[u.dstOff[0]:][:u.count*g.depth])
+	}
+	mine := g.workerMemory[worker*(g.buffer+g.tile):]
+	buf, tmp := mine[:g.buffer], mine[g.buffer:][:g.tile]
+	s := &g.shape
+	cg := s.C / s.Groups
+
+	blocks := g.groups * g.bands
+	for b := chunk * blocks / g.chunks; b < (chunk+1)*blocks/g.chunks; b++ {
+		n, band := b/g.bands*g.images, b%g.bands
+		images, rows := min(g.images, s.N-n), min(g.rows, g.oh-band*g.rows)
+		x := load(&g.src, buf, g.x, n, images, band)
+		dy := g.dy[(n*g.oh+band*g.rows)*g.cols*s.K:]
+		table, cols := g.table, g.cols
+		if g.flat {
+			cols = rows
+		} else {
+			table = table[:images*rows]
+		}
+		for i := range units {
+			u := &units[i]
+			for j := range g.columns {
+				c := &g.columns[j]
+				v := x[u.group*cg+c.src:]
+				if c.cols == c.width {
+					g.m.rank(c.width, sums[c.dst:], v, dy, u.dyOff, u.dstOff, table, cols, g.xStep, g.dyStep)
+					continue
+				}
+				clear(tmp)
+				g.m.rank(c.width, tmp, v, dy, u.dyOff, g.tileAt, table, cols, g.xStep, g.dyStep)
+				for k := range u.count {
+					out := sums[u.dstOff[k]+c.dst:][:c.cols]
+					for i, v := range tmp[g.tileAt[k]:][:c.cols] {
+						out[i] += v
+					}
+				}
+			}
+		}
+	}
+}
