@@ -11,36 +11,16 @@ import (
 )
 
 // MapKind says how an attention map condenses the channels of an activation.
-type MapKind int
+// The empty one is MapSumPow.
+type MapKind string
 
 // The maps of Zagoruyko & Komodakis 2017, section 3.1. All take |A|, for odd
 // powers too.
 const (
-	MapSumPow MapKind = iota // Σ_c |A_c|^p
-	MapSum                   // Σ_c |A_c|
-	MapMaxPow                // max_c |A_c|^p
+	MapSum    MapKind = "sum"   // Σ_c |A_c|
+	MapSumPow MapKind = "sum^p" // Σ_c |A_c|^p
+	MapMaxPow MapKind = "max^p" // max_c |A_c|^p
 )
-
-// mapKinds are the names of the kinds, as a user types them.
-var mapKinds = [...]string{MapSumPow: "sum^p", MapSum: "sum", MapMaxPow: "max^p"}
-
-// String returns the kind's name: sum, sum^p or max^p.
-func (k MapKind) String() string {
-	if k < 0 || int(k) >= len(mapKinds) {
-		return fmt.Sprintf("MapKind(%d)", int(k))
-	}
-	return mapKinds[k]
-}
-
-// ParseMapKind is the inverse of MapKind.String.
-func ParseMapKind(s string) (MapKind, error) {
-	for k, name := range mapKinds {
-		if s == name {
-			return MapKind(k), nil
-		}
-	}
-	return 0, fmt.Errorf("op: no attention map %q; the maps are sum, sum^p, max^p", s)
-}
 
 // DefaultMapPower is the power of the maps sum^p and max^p where none is given.
 // It did best in Zagoruyko & Komodakis 2017, table 2.
@@ -53,13 +33,16 @@ const DefaultMapPower = 2
 //	sum^p: Σ_c |x_c|^p
 //	max^p: max_c |x_c|^p
 //
-// p is above zero; zero means DefaultMapPower, and sum takes no notice of it.
+// p is above zero; zero means DefaultMapPower. sum takes no notice of it.
 // The derivative of |x|^p at zero is taken as 0, and the maximum's goes to the
 // first of several largest channels.
 func AttentionMap(x *gorgonia.Node, kind MapKind, p float64) (*gorgonia.Node, error) {
 	s, err := imagesOf("AttentionMap", x)
 	if err != nil {
 		return nil, err
+	}
+	if kind == "" {
+		kind = MapSumPow
 	}
 	switch {
 	case kind == MapSum:
@@ -90,7 +73,7 @@ func AttentionMap(x *gorgonia.Node, kind MapKind, p float64) (*gorgonia.Node, er
 			},
 			func(fm form) string { return fm.reduce("ReduceMax", fm.absPow(1, p, false, fm.in[0]), false, 1) })
 	}
-	return nil, fmt.Errorf("op: AttentionMap of %v; the maps are sum, sum^p, max^p", kind)
+	return nil, fmt.Errorf("op: AttentionMap: no map is called %q; it is one of %s, %s, %s", kind, MapSum, MapSumPow, MapMaxPow)
 }
 
 // spreadPow returns g [N, H, W] times f(x) of each channel of x [N, H, W, C].

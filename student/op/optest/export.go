@@ -35,6 +35,14 @@ func emit(b *onnx.Builder, names map[*gorgonia.Node]string, n *gorgonia.Node) (s
 	if name, ok := names[n]; ok {
 		return name, nil
 	}
+	if n.Value() != nil && n.Shape().IsScalar() && len(op.Operands(n)) == 0 { // the seed of an inner gradient
+		v, err := Floats(n.Value())
+		if err != nil {
+			return "", err
+		}
+		names[n] = b.Initializer("constant", onnx.Float32s("", nil, []float32{float32(v[0])}))
+		return names[n], nil
+	}
 	o, ok := n.Op().(op.Operator)
 	if !ok {
 		return "", fmt.Errorf("%v is no operator of package op", n)
