@@ -1,0 +1,75 @@
+# Every target that needs a tool or a library has it set up first, so that
+# `make demo` and `make test` work on a fresh clone.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+# The whole suite takes minutes on two cores; this bounds a hang, per package.
+TEST_TIMEOUT ?= 12m
+
+# Packages that share memory between goroutines. The race detector slows
+# arithmetic tenfold, so only these run under it, with their short tests.
+RACE := ./pipeline/data ./pipeline/digits ./pipeline/engine ./student/kernel ./student/vm ./teachers/...
+
+# How long each fuzz target runs.
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## find or fetch the ONNX Runtime library
+	@scripts/setup
+
+.PHONY: build
+build: ## build bin/distill
+	go build -ldflags '$(LDFLAGS)' -o bin/distill ./cmd/distill
+
+.PHONY: demo
+demo: setup build ## distil a student on drawn digits, under three minutes
+	bin/distill demo
+
+.PHONY: test
+test: setup lint ## everything a change must pass: lint, all tests, race detector
+	go test -timeout $(TEST_TIMEOUT) ./...
+	go test -timeout $(TEST_TIMEOUT) -race -short $(RACE)
+
+.PHONY: test-short
+test-short: setup ## the quick tests only
+	go test -timeout $(TEST_TIMEOUT) -short ./...
+
+# testdata/gen holds programs that ./... leaves out. The run without cgo keeps
+# the packages compiling where there is no C compiler.
+.PHONY: lint
+lint: ## gofmt, go vet (also without cgo), staticcheck, module file
+	@echo 'gofmt -s -l .'; unformatted=$$(gofmt -s -l .); \
+	if [ -n "$$unformatted" ]; then printf 'not formatted, run gofmt -s -w:\n%s\n' "$$unformatted"; exit 1; fi
+	go vet ./... ./testdata/gen/...
+	CGO_ENABLED=0 go vet ./...
+	go tool staticcheck ./... ./testdata/gen/...
+	go mod tidy -diff
+
+.PHONY: bench
+bench: setup ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME each
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: generate
+generate: ## make generated files again (needs protoc, Debian: protobuf-compiler)
+	go generate ./...
+
+.PHONY: clean
+clean: ## remove what the build left in this folder; the cache folder stays
+	rm -rf bin *.test *.prof

@@ -1,0 +1,265 @@
+package onnxdistill_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// fakeRuntime is a library that answers as ONNX Runtime does when asked for its
+// API. NEWEST is the last API version it has.
+const fakeRuntime = `
+#include <stdint.h>
+static const void *api(uint32_t version) { return version <= NEWEST ? "" : 0; }
+static const char *name(void) { return "1." TEXT(NEWEST) ".0"; }
+static const struct { const void *(*api)(uint32_t); const char *(*name)(void); } base = {api, name};
+const void *OrtGetApiBase(void) { return &base; }
+`
+
+// buildFake compiles fakeRuntime into file.
+func buildFake(t *testing.T, file, newest string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("cc", "-shared", "-fPIC", "-DNEWEST="+newest, "-DQ(x)=#x", "-DTEXT(x)=Q(x)", "-x", "c", "-o", file, "-")
+	c.Stdin = strings.NewReader(fakeRuntime)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", file, err, out)
+	}
+}
+
+// script writes an executable shell script.
+func script(t *testing.T, file, body string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+body), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSetup(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skipf("the fake libraries are found through LD_LIBRARY_PATH, which is Linux's; this is %s", runtime.GOOS)
+	}
+	for _, tool := range []string{"cc", "go"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed, and scripts/setup needs it", tool)
+		}
+	}
+	if _, err := os.Stat("/etc/ld.so.cache"); err == nil {
+		if out, err := exec.Command("sh", "-c", "PATH=$PATH:/sbin ldconfig -p").Output(); err == nil && bytes.Contains(out, []byte("libonnxruntime")) {
+			t.Skip("this system has its own ONNX Runtime, which would be found before anything is fetched")
+		}
+	}
+	const (
+		cached = ".cache/onnxdistill/onnxruntime-1.30.0/libonnxruntime.so.1" // below HOME
+		broken = "echo 'npm: no network' >&2; exit 1\n"
+	)
+	cases := []struct {
+		name    string
+		prepare func(t *testing.T, home string) (env []string)
+		npm     string // body of the npm that is on PATH; empty for none at all
+		want    []string
+		fails   bool
+		arm64   string // why the case cannot be run on arm64, where onnxruntime_go's module has a library
+	}{
+		{
+			name: "a library in the cache folder is used",
+			prepare: func(t *testing.T, home string) []string {
+				buildFake(t, filepath.Join(home, cached), "30")
+				return nil
+			},
+			npm:  broken,
+			want: []string{"ONNX Runtime 1.30.0 is in the cache folder"},
+		},
+		{
+			name: "a broken library in the cache folder is not used",
+			prepare: func(t *testing.T, home string) []string {
+				file := filepath.Join(home, cached)
+				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, []byte("cut short"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return nil
+			},
+			npm:   broken,
+			want:  []string{"cannot be used and is fetched again", "npm could not fetch onnxruntime-node@1.30.0"},
+			fails: true,
+			arm64: "the module's copy is taken",
+		},
+		{
+			name: "a system library that is new enough is used",
+			prepare: func(t *testing.T, home string) []string {
+				buildFake(t, filepath.Join(home, "lib/libonnxruntime.so.1"), "24")
+				return []string{"LD_LIBRARY_PATH=" + filepath.Join(home, "lib")}
+			},
+			npm:  broken,
+			want: []string{"ONNX Runtime 1.24.0 is on the system's library path, as libonnxruntime.so.1"},
+		},
+		{
+			name: "a system library that is too old is passed over",
+			prepare: func(t *testing.T, home string) []string {
+				buildFake(t, filepath.Join(home, "lib/libonnxruntime.so"), "23")
+				return []string{"LD_LIBRARY_PATH=" + filepath.Join(home, "lib")}
+			},
+			npm:   broken,
+			want:  []string{"libonnxruntime.so: version 1.23.0 is too old, 1.24 or newer is needed", "fetching onnxruntime-node 1.30.0"},
+			fails: true,
+			arm64: "the module's copy is taken",
+		},
+		{
+			name: "a library named by the user is used before the cache folder's",
+			prepare: func(t *testing.T, home string) []string {
+				buildFake(t, filepath.Join(home, cached), "30")
+				buildFake(t, filepath.Join(home, "mine/libonnxruntime.so"), "25")
+				return []string{"ONNXRUNTIME_LIB=" + filepath.Join(home, "mine")}
+			},
+			npm:  broken,
+			want: []string{"ONNX Runtime 1.25.0 named by ONNXRUNTIME_LIB"},
+		},
+		{
+			name: "a library named by the user that is not there is an error, whatever else is found",
+			prepare: func(t *testing.T, home string) []string {
+				buildFake(t, filepath.Join(home, cached), "30")
+				return []string{"ONNXRUNTIME_LIB=" + filepath.Join(home, "nowhere.so")}
+			},
+			npm:   broken,
+			want:  []string{"nowhere.so\", and there is no library", "or unset it"},
+			fails: true,
+		},
+		{
+			name: "a library named by the user that is another library is an error",
+			prepare: func(t *testing.T, home string) []string {
+				file := filepath.Join(home, "other.so")
+				c := exec.Command("cc", "-shared", "-fPIC", "-x", "c", "-o", file, "-")
+				c.Stdin = strings.NewReader("int other(void) { return 1; }")
+				if out, err := c.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				return []string{"ONNXRUNTIME_LIB=" + file}
+			},
+			npm:   broken,
+			want:  []string{"not an ONNX Runtime library"},
+			fails: true,
+		},
+		{
+			name:  "a package with the wrong checksum installs nothing",
+			npm:   "echo changed >onnxruntime-node-1.30.0.tgz\n",
+			want:  []string{"checksum is wrong; nothing was installed", "want sha512-twhs1C2C", "got  sha512-"},
+			fails: true,
+			arm64: "the module's copy is taken",
+		},
+		{
+			name:  "without npm the way out is named",
+			want:  []string{"npm is missing", "apt-get install npm", "ONNXRUNTIME_LIB"},
+			fails: true,
+			arm64: "the module's copy is taken",
+		},
+		{
+			name: "without a C compiler the way out is named",
+			prepare: func(*testing.T, string) []string {
+				return []string{"CC=no-such-compiler"}
+			},
+			npm:   broken,
+			want:  []string{`the C compiler "no-such-compiler" is missing`, "apt-get install gcc"},
+			fails: true,
+		},
+	}
+	goEnv, err := exec.Command("go", "env", "GOMODCACHE", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	caches := strings.Split(strings.TrimSpace(string(goEnv)), "\n")
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if c.arm64 != "" && runtime.GOARCH == "arm64" {
+				t.Skip(c.arm64)
+			}
+			home := t.TempDir()
+			tools := filepath.Join(home, "tools")
+			if err := os.Mkdir(tools, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			// A PATH of its own, so that a case can be without a tool.
+			for _, name := range []string{
+				"sh", "go", "gcc", "cc", "as", "ld", "node",
+				"sed", "dirname", "mktemp", "rm", "mkdir", "cat", "tar", "gzip", "mv",
+			} {
+				if file, err := exec.LookPath(name); err == nil {
+					if file, err = filepath.Abs(file); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.Symlink(file, filepath.Join(tools, name)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if c.npm != "" {
+				script(t, filepath.Join(tools, "npm"), c.npm)
+			}
+			env := []string{"HOME=" + home, "TMPDIR=" + home, "PATH=" + tools, "GOMODCACHE=" + caches[0], "GOCACHE=" + caches[1]}
+			if c.prepare != nil {
+				env = append(env, c.prepare(t, home)...)
+			}
+			before := snapshot(t, filepath.Join(home, ".cache"))
+
+			setup := exec.Command("scripts/setup")
+			setup.Env = env
+			output, err := setup.CombinedOutput()
+
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) {
+				t.Fatal(err)
+			}
+			if failed := err != nil; failed != c.fails {
+				t.Errorf("failed is %t, want %t", failed, c.fails)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(string(output), want) {
+					t.Errorf("output has no %q", want)
+				}
+			}
+			if after := snapshot(t, filepath.Join(home, ".cache")); after != before {
+				t.Errorf("the cache folder changed from %q to %q", before, after)
+			}
+			if left, err := filepath.Glob(filepath.Join(home, "onnxdistill-setup*")); err != nil || len(left) > 0 {
+				t.Errorf("temporary files are left: %v %v", left, err)
+			}
+			if t.Failed() {
+				t.Logf("output:\n%s", output)
+			}
+		})
+	}
+}
+
+// snapshot lists the files below a folder with their times.
+func snapshot(t *testing.T, folder string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			b.WriteString(name + " " + info.ModTime().String() + "\n")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
