@@ -1,0 +1,197 @@
+package student
+
+import (
+	"errors"
+	"fmt"
+	"path"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Builder makes the layers of one graph. Its methods take and return nodes and
+// never fail: the first error sticks, later calls return nil, and Output
+// reports it. So an architecture reads like the network it makes:
+//
+//	x := b.Conv("conv", image, student.Conv{Out: 16, Kernel: [2]int{3, 3}, Pad: [4]int{1, 1, 1, 1}})
+//	x = b.Tap("features", b.ReLU(b.BatchNorm("bn", x)))
+//	return b.Output(b.Dense("classifier", b.GlobalAveragePool(x), b.Classes()))
+//
+// Layers with parameters are named, each name once per graph; slashes group
+// them. The rest take a name from the layer before them.
+type Builder struct {
+	model  *Model
+	graph  *gorgonia.ExprGraph
+	mode   Mode
+	create bool // parameters are made, not looked up
+	err    error
+
+	used    []*Param // in the order of use
+	order   gorgonia.Nodes
+	nodes   map[*gorgonia.Node]*Param
+	labels  map[*gorgonia.Node]string
+	layers  map[*gorgonia.Node]layer
+	taps    []Tap
+	updates []Update
+}
+
+// Mode returns what the graph is for. An architecture may act on it, as dropout
+// does, as long as it makes the same parameters in both modes.
+func (b *Builder) Mode() Mode { return b.mode }
+
+// Classes returns the number of logits wanted.
+func (b *Builder) Classes() int { return b.model.spec.Classes }
+
+// Channels returns the length of x's last axis, 0 after an error.
+func (b *Builder) Channels(x *gorgonia.Node) int {
+	if b.err != nil || x == nil || x.Dims() == 0 {
+		return 0
+	}
+	return x.Shape()[x.Dims()-1]
+}
+
+// Err returns the first error, nil as long as all went well.
+func (b *Builder) Err() error { return b.err }
+
+// Fail makes err the builder's error, unless there is one already. An
+// architecture calls it when its own settings are wrong.
+func (b *Builder) Fail(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+// Op takes what a function of package op returned, for operators that the
+// builder has no method for: b.Op(op.Abs(x)).
+func (b *Builder) Op(n *gorgonia.Node, err error) *gorgonia.Node {
+	if b.err != nil {
+		return nil
+	}
+	if err != nil {
+		b.Fail(err)
+		return nil
+	}
+	return n
+}
+
+// Tap makes x [N, H, W, C] an attention point called name and returns it.
+func (b *Builder) Tap(name string, x *gorgonia.Node) *gorgonia.Node {
+	if b.err != nil {
+		return nil
+	}
+	b.taps = append(b.taps, Tap{Name: name, Node: x})
+	return x
+}
+
+// Output ends the network: logits [N, classes] and the taps made so far, or
+// the builder's error.
+func (b *Builder) Output(logits *gorgonia.Node) (Output, error) {
+	if b.err != nil {
+		return Output{}, b.err
+	}
+	return Output{Logits: logits, Taps: b.taps}, nil
+}
+
+// run calls the architecture. After an error its nodes are nil, and a function
+// of package op that it calls itself may panic on one: the error is the cause.
+func (b *Builder) run(a Architecture, image *gorgonia.Node) (out Output, err error) {
+	defer func() {
+		if b.err != nil {
+			recover()
+			out, err = Output{}, b.err
+		}
+	}()
+	out, err = a.Build(b, image)
+	if err == nil && b.err == nil && out.Logits == nil {
+		err = errors.New("the architecture returned no logits")
+	}
+	return out, err
+}
+
+// check checks the operand and the name of a layer.
+func (b *Builder) check(kind, name string, x *gorgonia.Node, rank int) bool {
+	switch {
+	case b.err != nil:
+		return false
+	case name == "" || path.Clean("/"+name) != "/"+name:
+		b.Fail(fmt.Errorf("%s layer called %q; a name is words with slashes between, as group1/conv", kind, name))
+	case x == nil:
+		b.Fail(fmt.Errorf("%s %s got no input", kind, name))
+	case x.Dims() != rank:
+		b.Fail(fmt.Errorf("%s %s wants an input of rank %d, got shape %v", kind, name, rank, x.Shape()))
+	}
+	return b.err == nil
+}
+
+// param returns the node of the layer's parameter of one kind, whose value is
+// the model's own memory.
+func (b *Builder) param(layer string, kind Kind, dims ...int) *gorgonia.Node {
+	if b.err != nil {
+		return nil
+	}
+	name, shape := layer+"/"+kind.String(), tensor.Shape(dims)
+	elements := 1
+	for _, d := range dims {
+		if d < 1 || elements > maxElements/d {
+			b.Fail(fmt.Errorf("%s of shape %v; each dimension is at least 1, and all together at most %d elements", name, shape, maxElements))
+			return nil
+		}
+		elements *= d
+	}
+	for _, p := range b.used {
+		if p.Name == name {
+			b.Fail(fmt.Errorf("two layers are called %s", layer))
+			return nil
+		}
+	}
+	p := b.model.byName[name]
+	switch {
+	case b.create:
+		p = newParam(name, kind, shape, b.model.seed)
+		b.model.params = append(b.model.params, p)
+		b.model.byName[name] = p
+	case p == nil:
+		b.Fail(fmt.Errorf("the model has no parameter %s; %w", name, errRebuilt))
+		return nil
+	case !p.Value.Shape().Eq(shape):
+		b.Fail(fmt.Errorf("%s has shape %v, this time %v is wanted; %w", name, p.Value.Shape(), shape, errRebuilt))
+		return nil
+	}
+	// A header of its own keeps machines that mark tensors, as Gorgonia's does,
+	// from racing on graphs of one model.
+	shared := tensor.New(tensor.WithShape(shape.Clone()...), tensor.WithBacking(p.Value.Data()))
+	n := gorgonia.NewTensor(b.graph, b.model.dtype, len(dims), gorgonia.WithShape(dims...), gorgonia.WithName(name), gorgonia.WithValue(shared))
+	b.used = append(b.used, p)
+	b.order = append(b.order, n)
+	b.nodes[n] = p
+	return n
+}
+
+// maxElements bounds one parameter: 4 GiB of float32.
+const maxElements = 1 << 30
+
+// put labels the node that is made, taking the error of making it.
+func (b *Builder) put(label string, n *gorgonia.Node, err error) *gorgonia.Node {
+	if b.err != nil {
+		return nil
+	}
+	if err != nil {
+		b.Fail(fmt.Errorf("%s: %w", label, err))
+		return nil
+	}
+	b.labels[n] = label
+	return n
+}
+
+// record notes what n is, for Cost and Export.
+func (b *Builder) record(n *gorgonia.Node, l layer) *gorgonia.Node {
+	if n != nil {
+		b.layers[n] = l
+	}
+	return n
+}
+
+// beside returns a label in the group of x: "group1/relu" after "group1/bn".
+func (b *Builder) beside(x *gorgonia.Node, word string) string {
+	return path.Join(path.Dir(b.labels[x]), word)
+}

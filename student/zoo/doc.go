@@ -1,0 +1,6 @@
+// Package zoo holds student architectures: plain functions over
+// student.Builder, found by name with Parse.
+//
+// Each fits any image size and number of channels and classes, and offers the
+// outputs of its three groups of blocks as taps group1, group2 and group3.
+package zoo
