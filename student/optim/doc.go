@@ -13,5 +13,6 @@
 //	sgd.SetLR(schedule.LR(step, total))
 //	err := sgd.Step(gradients)
 //
-// The package knows no student and no graph: it sees values and gradients.
+// The package knows no student and no graph: it sees values and gradients. The
+// pipeline imports it, and saves State beside the student's parameters.
 package optim

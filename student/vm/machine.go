@@ -1,0 +1,255 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/onnxdistill/onnxdistill/student/kernel"
+)
+
+var _ gorgonia.VM = (*Machine)(nil)
+
+// ErrNonFinite is wrapped by the NodeError that RunAll returns when a machine
+// made WithFiniteCheck meets a NaN or an infinity.
+var ErrNonFinite = errors.New("value is not finite")
+
+// ErrClosed is returned by RunAll after Close.
+var ErrClosed = errors.New("vm: the machine is closed")
+
+// NodeError says which node failed.
+type NodeError struct {
+	Node  *gorgonia.Node
+	Err   error
+	Stack []byte // where the operator panicked; nil when it returned an error
+}
+
+// Error implements error.
+func (e *NodeError) Error() string { return "vm: " + describe(e.Node) + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *NodeError) Unwrap() error { return e.Err }
+
+// Option changes how New makes a machine.
+type Option func(*Machine)
+
+// WithFiniteCheck makes RunAll look at every value, inputs first, and stop at
+// the first node that holds a NaN or an infinity. It costs a pass over each
+// value: meant for finding out why a loss is NaN, by running the same graph and
+// inputs once more.
+func WithFiniteCheck() Option { return func(m *Machine) { m.finite = true } }
+
+// Machine runs the part of a graph that its outputs need. It implements
+// gorgonia.VM.
+//
+// Inputs are read from their nodes on every run, so their memory may change in
+// between; machines of different graphs may share parameters and run at the
+// same time as long as nothing writes these. One machine is used by one
+// goroutine at a time, and machines of one graph one after the other.
+//
+// Only outputs are bound: the Value of any other operator node is left as it
+// was before New, nil in a graph that no other machine ran.
+type Machine struct {
+	values  []*value // inputs, constants and results, in order of computation
+	inputs  []*value
+	steps   []step
+	outputs []*value
+	arenas  arenas
+	memory  Memory
+
+	at     int // step under way, for the error of a panic
+	finite bool
+	closed bool
+
+	poison bool // tests: fill what a step may not read with NaN
+}
+
+// step is one operator node, ready to run.
+type step struct {
+	node    *gorgonia.Node
+	run     func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error
+	out     *value
+	in      []*value
+	dst     kernel.Buffer
+	src     []kernel.Buffer
+	scratch kernel.Buffer
+
+	addition bool // Gorgonia's +, whose operands may change places
+}
+
+// New makes a machine that computes outputs, which are nodes of g. Gradients
+// are computed where they are among the outputs: give gorgonia.Grad's nodes to
+// train. An output may be an input; it is then only checked.
+//
+// New must not run at the same time as anything else that uses g, since even
+// looking at a Gorgonia graph writes to it.
+func New(g *gorgonia.ExprGraph, outputs gorgonia.Nodes, opts ...Option) (*Machine, error) {
+	m := &Machine{}
+	for _, o := range opts {
+		o(m)
+	}
+	if err := m.compile(g, outputs); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// RunAll implements gorgonia.VM: it computes the outputs and binds their nodes.
+// The values stay valid until the next RunAll or Close, which the owner of a
+// value to be kept must copy before. After an error the outputs hold nothing
+// meaningful. A failing node is named by a *NodeError; a panic of an operator
+// is such an error too.
+func (m *Machine) RunAll() (err error) {
+	if m.closed {
+		return ErrClosed
+	}
+	for _, in := range m.inputs {
+		if err := m.read(in); err != nil {
+			return err
+		}
+	}
+	if m.finite {
+		for _, v := range m.values {
+			if v.kind == input || v.kind == constant {
+				if err := checkFinite(v.node, v.buffer); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := m.runSteps(); err != nil {
+		return err
+	}
+	for _, v := range m.outputs {
+		if err := v.bind(); err != nil {
+			return &NodeError{Node: v.node, Err: err}
+		}
+	}
+	return nil
+}
+
+func (m *Machine) runSteps() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			cause, ok := p.(error)
+			if !ok {
+				cause = fmt.Errorf("%v", p)
+			}
+			err = &NodeError{Node: m.steps[m.at].node, Err: fmt.Errorf("panic: %w", cause), Stack: debug.Stack()}
+		}
+	}()
+	for i := range m.steps {
+		s := &m.steps[i]
+		m.at = i
+		if m.poison {
+			s.poison()
+		}
+		if err := s.run(s.dst, s.src, s.scratch); err != nil {
+			return &NodeError{Node: s.node, Err: err}
+		}
+		if m.finite {
+			if err := checkFinite(s.node, s.dst); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Reset implements gorgonia.VM. A run starts from nothing, so there is nothing
+// to rewind.
+func (m *Machine) Reset() {}
+
+// Close implements gorgonia.VM: it lets go of the machine's memory. Values of
+// outputs must not be used afterwards.
+func (m *Machine) Close() error {
+	*m = Machine{closed: true, memory: m.memory}
+	return nil
+}
+
+// Memory reports what was planned.
+func (m *Machine) Memory() Memory { return m.memory }
+
+// read takes an input's memory from its node for the run to come.
+func (m *Machine) read(v *value) error {
+	held := v.node.Value()
+	if held == nil {
+		return &NodeError{Node: v.node, Err: errors.New("the input has no value; bind one with gorgonia.Let before RunAll")}
+	}
+	if held.Dtype() != v.dtype || !slices.Equal(held.Shape(), v.shape) {
+		return &NodeError{Node: v.node, Err: fmt.Errorf("the input is made for %v of shape %v, its value is %v of shape %v",
+			v.dtype, v.shape, held.Dtype(), held.Shape())}
+	}
+	v.header = held
+	if !isFloat(v.dtype) {
+		return nil
+	}
+	b, err := bufferOf(held)
+	if err != nil {
+		return &NodeError{Node: v.node, Err: err}
+	}
+	if m.arenas.hold(b) {
+		return &NodeError{Node: v.node, Err: errors.New("the input is bound to an output of this machine, which the run overwrites; bind a copy")}
+	}
+	v.buffer = b
+	for _, src := range v.uses {
+		*src = b
+	}
+	return nil
+}
+
+// checkFinite returns an error that names n when b holds a NaN or an infinity.
+func checkFinite(n *gorgonia.Node, b kernel.Buffer) error {
+	i, x := firstNonFinite(b.F32), 0.0
+	if i >= 0 {
+		x = float64(b.F32[i])
+	} else if i = firstNonFinite(b.F64); i >= 0 {
+		x = b.F64[i]
+	} else {
+		return nil
+	}
+	return &NodeError{Node: n, Err: fmt.Errorf("%w: element %d of shape %v is %v", ErrNonFinite, i, n.Shape(), x)}
+}
+
+// firstNonFinite returns the index of the first NaN or infinity in x, or -1.
+func firstNonFinite[T kernel.Float](x []T) int {
+	for i, v := range x {
+		if v-v != 0 { // NaN for NaN and for infinities
+			return i
+		}
+	}
+	return -1
+}
+
+// poison fills what a step may not read: its scratch, and its result unless
+// that is the memory of an operand.
+func (s *step) poison() {
+	fillNaN(s.scratch)
+	for _, x := range s.src {
+		if sameMemory(x, s.dst) {
+			return
+		}
+	}
+	fillNaN(s.dst)
+}
+
+func fillNaN(b kernel.Buffer) {
+	for i := range b.F32 {
+		b.F32[i] = float32(math.NaN())
+	}
+	for i := range b.F64 {
+		b.F64[i] = math.NaN()
+	}
+}
+
+// describe names a node in errors.
+func describe(n *gorgonia.Node) string {
+	if n.Op() == nil {
+		return fmt.Sprintf("input %q", n.Name())
+	}
+	return fmt.Sprintf("node %d %q, operator %v", n.ID(), n.Name(), n.Op())
+}

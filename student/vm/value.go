@@ -1,0 +1,111 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnxdistill/onnxdistill/student/kernel"
+)
+
+// kind is where a value's memory comes from.
+type kind int
+
+const (
+	input    kind = iota // read from the node on each run
+	constant             // read from the node's operator once
+	planned              // a place in the arena
+	opaque               // made anew by a stock operator on each run: booleans, integers
+)
+
+// value is the result of one node, or an input.
+type value struct {
+	node  *gorgonia.Node
+	kind  kind
+	dtype tensor.Dtype
+	shape tensor.Shape
+	size  int // elements; one for a scalar
+	block int // of the plan, for a planned value
+
+	// buffer is the memory; empty for values that are not float32 or float64.
+	buffer kernel.Buffer
+
+	// header is what Gorgonia sees. For a planned value it is made over buffer
+	// when somebody wants to look.
+	header gorgonia.Value
+
+	// uses are the places in the steps that hold an input's buffer.
+	uses []*kernel.Buffer
+}
+
+// bind makes the node of an output show the value.
+func (v *value) bind() error {
+	if v.kind == input || v.kind == constant {
+		return nil
+	}
+	if v.header != nil && v.node.Value() == v.header {
+		return nil // as on every run but the first: UnsafeLet allocates
+	}
+	if v.kind == planned {
+		// The first run, or somebody else bound the node or unbound it. A new
+		// header, since ExprGraph.UnbindAll hands the old one to Gorgonia's pool,
+		// which wipes it.
+		v.header = newHeader(v.buffer, v.shape)
+	}
+	return gorgonia.UnsafeLet(v.node, v.header)
+}
+
+// newHeader returns a Gorgonia value over the memory of b.
+func newHeader(b kernel.Buffer, shape tensor.Shape) gorgonia.Value {
+	switch {
+	case shape.IsScalar() && b.F32 != nil:
+		return (*gorgonia.F32)(unsafe.Pointer(&b.F32[0]))
+	case shape.IsScalar():
+		return (*gorgonia.F64)(unsafe.Pointer(&b.F64[0]))
+	case b.F32 != nil:
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(b.F32))
+	default:
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(b.F64))
+	}
+}
+
+// bufferOf returns the memory of v, a float scalar or dense tensor in row-major
+// order. op.BufferOf does the same but allocates.
+func bufferOf(v gorgonia.Value) (kernel.Buffer, error) {
+	switch v := v.(type) {
+	case *gorgonia.F32:
+		return kernel.Buffer{F32: unsafe.Slice((*float32)(v), 1)}, nil
+	case *gorgonia.F64:
+		return kernel.Buffer{F64: unsafe.Slice((*float64)(v), 1)}, nil
+	case *tensor.Dense:
+		if v.RequiresIterator() || v.DataOrder().IsColMajor() {
+			return kernel.Buffer{}, errors.New("the tensor is a view whose elements are not in row-major order; clone or materialise it")
+		}
+		switch v.Dtype() {
+		case tensor.Float32:
+			return kernel.Buffer{F32: v.Float32s()}, nil
+		case tensor.Float64:
+			return kernel.Buffer{F64: v.Float64s()}, nil
+		}
+	}
+	return kernel.Buffer{}, fmt.Errorf("a %T of %v has no dense float memory", v, v.Dtype())
+}
+
+func isFloat(dt tensor.Dtype) bool { return dt == tensor.Float32 || dt == tensor.Float64 }
+
+// sizeOf is the number of elements of a shape.
+func sizeOf(s tensor.Shape) int {
+	if s.IsScalar() {
+		return 1
+	}
+	return s.TotalSize()
+}
+
+// sameMemory reports whether a and b start at one address.
+func sameMemory(a, b kernel.Buffer) bool {
+	return len(a.F32) > 0 && len(b.F32) > 0 && &a.F32[0] == &b.F32[0] ||
+		len(a.F64) > 0 && len(b.F64) > 0 && &a.F64[0] == &b.F64[0]
+}
