@@ -1,0 +1,374 @@
+// Package onnxdistill_test holds the checks on the module as a whole: which
+// package may import which, and a few house rules.
+package onnxdistill_test
+
+import (
+	"cmp"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/onnxdistill/onnxdistill"
+
+// arrow is one package's row in the table of arrows.
+type arrow struct {
+	from  string
+	to    []string // what it may import
+	tests []string // what its tests may import besides that, and besides all that is reachable from it
+}
+
+// arrows states what each package may import of this module. Arrows point down
+// the page only: a package names packages of the rows below it. teachers and
+// student do not know each other; pipeline introduces them.
+var arrows = []arrow{
+	// Flags are parsed into the types of the packages they set up; inspect and
+	// doctor show what teachers and student found.
+	{from: "cmd/distill", to: []string{"pipeline", "teachers", "student", "student/zoo", "onnx/preprocess"}},
+
+	{from: "pipeline", to: []string{
+		"pipeline/data", "pipeline/digits", "pipeline/engine", "pipeline/loss",
+		"teachers", "student", "student/optim", "student/safetensors", "student/vm", "student/zoo",
+		"onnx", "onnx/preprocess",
+	}, tests: []string{"student/op/optest"}},
+	{from: "pipeline/loss", to: []string{"student/op"}, tests: []string{"student/op/optest", "student/vm"}},
+	{from: "pipeline/data"},
+	{from: "pipeline/digits"},
+	{from: "pipeline/engine"},
+
+	{from: "teachers", to: []string{"teachers/internal/ort", "onnx", "onnx/preprocess"}},
+	{from: "teachers/internal/ort", to: []string{"onnx"}},
+
+	{from: "student/zoo", to: []string{"student"}, tests: []string{"student/optim", "student/vm"}},
+	{from: "student", to: []string{"student/op", "student/kernel", "student/safetensors", "onnx"}, tests: []string{"student/op/optest", "student/vm", "student/zoo"}},
+	{from: "student/vm", to: []string{"student/op", "student/kernel"}, tests: []string{"student/op/optest", "student/optim"}},
+	// Cases for tests; no program may import it, so it is in no "to".
+	{from: "student/op/optest", to: []string{"student/op", "student/kernel", "onnx"}, tests: []string{"student/vm"}},
+	{from: "student/op", to: []string{"student/kernel", "onnx"}, tests: []string{"student/op/optest"}},
+	{from: "student/kernel"},
+	{from: "student/optim"},
+	{from: "student/safetensors"},
+
+	{from: "onnx/preprocess", to: []string{"onnx"}},
+	{from: "onnx", to: []string{"onnx/internal/pb"}},
+	{from: "onnx/internal/pb"},
+}
+
+// only states who may import a dependency that is heavy, or that shapes the
+// code around it.
+var only = []struct {
+	dependency string // an import path, or the beginning of one
+	importers  []string
+	tests      []string // packages whose tests may import it besides
+}{
+	{dependency: "github.com/yalue/onnxruntime_go", importers: []string{"teachers/internal/ort"}},
+	// The generated code is in onnx/internal/pb; package onnx turns it into the
+	// module's own types and calls proto.Marshal on it.
+	{dependency: "google.golang.org/protobuf", importers: []string{"onnx", "onnx/internal/pb"}},
+	{dependency: "github.com/urfave/cli", importers: []string{"cmd/distill"}},
+	{dependency: "github.com/schollz/progressbar", importers: []string{"cmd/distill"}},
+	{dependency: "golang.org/x/term", importers: []string{"cmd/distill"}},
+	{dependency: "github.com/goccy/go-yaml", importers: []string{"pipeline"}},
+	{dependency: "github.com/owulveryck/onnx-go", importers: []string{"student"}},
+	{dependency: "github.com/nlpodyssey/safetensors", importers: []string{"teachers"}, tests: []string{"student/safetensors"}},
+	{dependency: "golang.org/x/image", importers: []string{"pipeline/data", "pipeline/digits", "teachers"}},
+	{dependency: "gorgonia.org", importers: []string{
+		"pipeline", "pipeline/loss",
+		"student", "student/op", "student/op/optest", "student/optim", "student/vm", "student/zoo",
+	}},
+}
+
+// drawers are names that say nothing of what is inside.
+var drawers = []string{"util", "utils", "common", "helper", "helpers", "misc", "shared", "lib", "base"}
+
+// exit is the one function that may end the process.
+const exit = "cmd/distill main"
+
+// source is one Go file of the module.
+type source struct {
+	pkg  string // folder, relative to the module's root; "." is the root
+	name string // file name
+	file *ast.File
+	test bool
+}
+
+// readSources parses every Go file of the module, whatever its build tags: an
+// arrow behind a tag is an arrow too. testdata holds programs of its own.
+func readSources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := d.Name()
+		if d.IsDir() {
+			if name != "." && (base == "testdata" || base == "bin" || base[0] == '.' || base[0] == '_') {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if filepath.Ext(name) != ".go" {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		all = append(all, source{
+			pkg:  filepath.ToSlash(filepath.Dir(name)),
+			name: base,
+			file: file,
+			test: strings.HasSuffix(base, "_test.go"),
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) == 0 {
+		t.Fatal("no Go file found")
+	}
+	return all
+}
+
+// imports returns the import paths of a file.
+func (s source) imports(t *testing.T) []string {
+	t.Helper()
+	var paths []string
+	for _, i := range s.file.Imports {
+		p, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, p)
+	}
+	return paths
+}
+
+// reachable returns the packages that from can come to by arrows.
+func reachable(from string) map[string]bool {
+	seen := map[string]bool{}
+	var visit func(string)
+	visit = func(p string) {
+		for _, a := range arrows {
+			if a.from != p {
+				continue
+			}
+			for _, q := range a.to {
+				if !seen[q] {
+					seen[q] = true
+					visit(q)
+				}
+			}
+		}
+	}
+	visit(from)
+	return seen
+}
+
+func TestArrowsPointDown(t *testing.T) {
+	row := map[string]int{}
+	for i, a := range arrows {
+		if _, twice := row[a.from]; twice {
+			t.Errorf("%s has two rows", a.from)
+		}
+		row[a.from] = i
+	}
+	for i, a := range arrows {
+		for _, to := range a.to {
+			if j, ok := row[to]; !ok {
+				t.Errorf("%s -> %s: the target has no row", a.from, to)
+			} else if j <= i {
+				t.Errorf("%s -> %s points up", a.from, to)
+			}
+		}
+	}
+	up, down := reachable("teachers"), reachable("student")
+	for p := range up {
+		if strings.HasPrefix(p, "student") {
+			t.Errorf("teachers reaches %s", p)
+		}
+	}
+	for p := range down {
+		if strings.HasPrefix(p, "teachers") {
+			t.Errorf("student reaches %s", p)
+		}
+	}
+}
+
+func TestImportsFollowTheArrows(t *testing.T) {
+	exists := map[string]bool{}
+	for _, s := range readSources(t) {
+		if s.pkg == "." {
+			continue // these checks
+		}
+		exists[s.pkg] = true
+		i := slices.IndexFunc(arrows, func(a arrow) bool { return a.from == s.pkg })
+		if i < 0 {
+			t.Errorf("%s has no row in the table of arrows", s.pkg)
+			continue
+		}
+		below := reachable(s.pkg)
+		for _, p := range s.imports(t) {
+			to, ours := strings.CutPrefix(p, module+"/")
+			switch {
+			case !ours:
+			case slices.Contains(arrows[i].to, to):
+			case s.test && (to == s.pkg || below[to] || slices.Contains(arrows[i].tests, to)):
+			default:
+				t.Errorf("%s imports %s; the table allows %s -> %v", path.Join(s.pkg, s.name), to, s.pkg, arrows[i].to)
+			}
+		}
+	}
+	for _, a := range arrows {
+		if !exists[a.from] {
+			t.Errorf("the table has a row for %s, which does not exist", a.from)
+		}
+	}
+}
+
+func TestDependenciesHaveTheirImporters(t *testing.T) {
+	used := map[string]bool{}
+	for _, s := range readSources(t) {
+		for _, p := range s.imports(t) {
+			for _, d := range only {
+				if p != d.dependency && !strings.HasPrefix(p, d.dependency+"/") {
+					continue
+				}
+				used[d.dependency] = true
+				if !slices.Contains(d.importers, s.pkg) && !(s.test && slices.Contains(d.tests, s.pkg)) {
+					t.Errorf("%s imports %s; only %v may", path.Join(s.pkg, s.name), p, d.importers)
+				}
+			}
+		}
+	}
+	for _, d := range only {
+		if !used[d.dependency] {
+			t.Errorf("nothing imports %s; take its row out, and its line in go.mod", d.dependency)
+		}
+	}
+}
+
+func TestNoFolderIsADrawer(t *testing.T) {
+	for _, s := range readSources(t) {
+		for _, part := range strings.Split(s.pkg, "/") {
+			if slices.Contains(drawers, part) {
+				t.Errorf("folder %s: %q says nothing of what is inside; name it for its one subject", s.pkg, part)
+			}
+		}
+		if name := strings.TrimSuffix(strings.TrimSuffix(s.name, ".go"), "_test"); slices.Contains(drawers, name) {
+			t.Errorf("file %s: %q says nothing of what is inside; name it for its one subject", path.Join(s.pkg, s.name), name)
+		}
+	}
+}
+
+func TestEveryPackageHasADocComment(t *testing.T) {
+	documented := map[string][]string{} // package to the files with a comment
+	for _, s := range readSources(t) {
+		if s.test {
+			continue
+		}
+		files := documented[s.pkg]
+		if s.file.Doc != nil {
+			files = append(files, s.name)
+		}
+		documented[s.pkg] = files
+	}
+	for pkg, files := range documented {
+		want := "doc.go"
+		if strings.HasPrefix(pkg, "cmd/") {
+			want = "main.go" // a command's comment is about its use
+		}
+		if !slices.Equal(files, []string{want}) {
+			t.Errorf("package %s is described in %v, want it in %s alone", pkg, files, want)
+		}
+	}
+}
+
+// TestOnlyMainExits keeps every other function testable: an error that matters
+// is returned.
+func TestOnlyMainExits(t *testing.T) {
+	var exits []string
+	for _, s := range readSources(t) {
+		if s.test {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			function := "a declaration"
+			if f, ok := d.(*ast.FuncDecl); ok {
+				function = f.Name.Name
+			}
+			ast.Inspect(d, func(n ast.Node) bool {
+				if sel, ok := n.(*ast.SelectorExpr); ok && ends(sel) {
+					exits = append(exits, s.pkg+" "+function)
+				}
+				return true
+			})
+		}
+	}
+	if !slices.Equal(exits, []string{exit}) {
+		t.Errorf("the process is ended in %q, want one place, %q", exits, exit)
+	}
+}
+
+// ends reports whether a selector names a function that ends the process.
+func ends(sel *ast.SelectorExpr) bool {
+	pkg, ok := sel.X.(*ast.Ident)
+	if !ok {
+		return false
+	}
+	name := sel.Sel.Name
+	switch pkg.Name {
+	case "os", "syscall", "runtime":
+		return name == "Exit" || name == "Goexit"
+	case "log":
+		return strings.HasPrefix(name, "Fatal") || strings.HasPrefix(name, "Panic")
+	case "cli":
+		return name == "HandleExitCoder"
+	}
+	return false
+}
+
+// TestSetupAndProgramAgree compares what scripts/setup fetches with what the
+// program looks for: a shell script cannot import the constants.
+func TestSetupAndProgramAgree(t *testing.T) {
+	setup, err := os.ReadFile("scripts/setup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	constants := map[string]string{}
+	for _, s := range readSources(t) {
+		if s.pkg != "teachers/internal/ort" || s.test {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if v, ok := n.(*ast.ValueSpec); ok && len(v.Names) == 1 && len(v.Values) == 1 {
+				if l, ok := v.Values[0].(*ast.BasicLit); ok {
+					constants[v.Names[0].Name], _ = strconv.Unquote(l.Value)
+				}
+			}
+			return true
+		})
+	}
+	// "1.24" is the release that brought version 24 of the API.
+	_, api, _ := strings.Cut(constants["Oldest"], ".")
+	for _, want := range []string{
+		"release=" + cmp.Or(constants["Release"], "?"),
+		"api=" + cmp.Or(api, "?"),
+		fmt.Sprintf("${%s:-}", cmp.Or(constants["Variable"], "?")),
+	} {
+		if !strings.Contains(string(setup), want) {
+			t.Errorf("scripts/setup has no %q, which teachers/internal/ort stands by", want)
+		}
+	}
+}
