@@ -2,16 +2,99 @@ package kernel
 
 import "math"
 
-// chunkElements is the size of the pieces in which per-channel sums are taken:
-// 32 KiB of float32, so that the second look at a piece finds it in the first
-// cache level.
-const chunkElements = 8192
+// chunkElements is the size of the pieces that passes over channels are cut
+// into: 16 KiB of float32, so that two operands of a piece stay in the first
+// cache level for a second look.
+const chunkElements = 4096
 
-// chunks says how x[rows,c] is cut for a sum per channel: rows per piece and
-// number of pieces. It depends on the shape alone, and so does every result.
+// chunks says how x[rows,c] is cut: rows per piece and number of pieces. It
+// depends on the shape alone, and so does every sum over pieces.
 func chunks(rows, c int) (per, n int) {
 	per = max(1, chunkElements/max(c, 1))
 	return per, (rows + per - 1) / per
+}
+
+// channelMicro is the arithmetic of passes over x[rows,c] with something per
+// channel.
+type channelMicro[T Float] struct {
+	// sum sets dst[c] to the sum of x−pivot over the rows.
+	sum func(dst, x, pivot []T, rows, c int)
+
+	// square sets dst[c] to the sum of (x−mean)².
+	square func(dst, x, mean []T, rows, c int)
+
+	// products sets plain[c] to the sum of dy and centred[c] to that of
+	// dy·(x−mean).
+	products func(plain, centred, x, dy, mean []T, rows, c int)
+
+	// affine sets y to x·a + b; y may be x.
+	affine func(y, x, a, b []T, rows, c int)
+
+	// back sets dx to dy·a − (x−mean)·b − d; dx may be dy or x.
+	back func(dx, x, dy, mean, a, b, d []T, rows, c int)
+}
+
+// channelMicroFor returns the fastest arithmetic for T and c channels on this
+// processor.
+func channelMicroFor[T Float](c int) *channelMicro[T] {
+	if m, ok := any(channelFastest(c)).(*channelMicro[T]); ok && m != nil {
+		return m
+	}
+	return portableChannel[T]()
+}
+
+func portableChannel[T Float]() *channelMicro[T] {
+	return &channelMicro[T]{
+		sum: func(dst, x, pivot []T, rows, c int) {
+			dst, pivot = dst[:c], pivot[:c]
+			clear(dst)
+			for r := range rows {
+				for k, v := range x[r*c:][:len(dst)] {
+					dst[k] += v - pivot[k]
+				}
+			}
+		},
+		square: func(dst, x, mean []T, rows, c int) {
+			dst, mean = dst[:c], mean[:c]
+			clear(dst)
+			for r := range rows {
+				for k, v := range x[r*c:][:len(dst)] {
+					d := v - mean[k]
+					dst[k] += d * d
+				}
+			}
+		},
+		products: func(plain, centred, x, dy, mean []T, rows, c int) {
+			plain, centred, mean = plain[:c], centred[:c], mean[:c]
+			clear(plain)
+			clear(centred)
+			for r := range rows {
+				xs := x[r*c:][:len(plain)]
+				for k, g := range dy[r*c:][:len(plain)] {
+					plain[k] += g
+					centred[k] += g * (xs[k] - mean[k])
+				}
+			}
+		},
+		affine: func(y, x, a, b []T, rows, c int) {
+			a, b = a[:c], b[:c]
+			for r := range rows {
+				out := y[r*c:][:len(a)]
+				for k, v := range x[r*c:][:len(a)] {
+					out[k] = v*a[k] + b[k]
+				}
+			}
+		},
+		back: func(dx, x, dy, mean, a, b, d []T, rows, c int) {
+			mean, a, b, d = mean[:c], a[:c], b[:c], d[:c]
+			for r := range rows {
+				out, in := dx[r*c:][:len(a)], x[r*c:][:len(a)]
+				for k, g := range dy[r*c:][:len(a)] {
+					out[k] = g*a[k] - (in[k]-mean[k])*b[k] - d[k]
+				}
+			}
+		},
+	}
 }
 
 // StatsPlan is a reduction over the rows of x[rows,c], ready to run.
@@ -22,46 +105,46 @@ type StatsPlan[T Float] struct {
 
 // ChannelStats plans stats[2,c], the mean and the biased variance of each column
 // of x[rows,c]. Each piece of x is centred by its own mean and the pieces are
-// joined by the rule of Chan, Golub and LeVeque (1979), which loses no digits
-// when the mean is large against the deviation.
+// joined by the rule of Chan, Golub and LeVeque (1979), and sums are taken from
+// the first row on, so that a mean that is large against the deviation costs no
+// digits.
 func ChannelStats[T Float](rows, c int) StatsPlan[T] {
+	m := channelMicroFor[T](c)
 	var x, part []T
 	per, n := chunks(rows, c)
 	job := NewJob(n, func(_, i int) {
 		from, to := i*per, min((i+1)*per, rows)
 		mean, square := part[2*i*c:][:c], part[(2*i+1)*c:][:c]
-		clear(mean)
-		for r := from; r < to; r++ {
-			for k, v := range x[r*c:][:len(mean)] {
-				mean[k] += v
-			}
-		}
+		pivot := x[from*c:][:c]
+		m.sum(mean, x[from*c:], pivot, to-from, c)
+		f := 1 / T(to-from)
 		for k := range mean {
-			mean[k] /= T(to - from)
+			mean[k] = mean[k]*f + pivot[k]
 		}
-		clear(square)
-		for r := from; r < to; r++ {
-			for k, v := range x[r*c:][:len(mean)] {
-				d := v - mean[k]
-				square[k] += d * d
-			}
-		}
+		m.square(square, x[from*c:], mean, to-from, c)
 	})
+	mean, square := make([]float64, c), make([]float64, c)
 	return StatsPlan[T]{Scratch: 2 * n * c, Run: func(stats, src, scratch []T) error {
 		x, part = src, scratch
-		if err := job.Run(); err != nil {
+		err := job.Run()
+		x, part = nil, nil
+		if err != nil {
 			return err
 		}
-		for k := range c {
-			var count, mean, square float64
-			for i := range n {
-				add := float64(min((i+1)*per, rows) - i*per)
-				d := float64(part[2*i*c+k]) - mean
-				mean += d * add / (count + add)
-				square += float64(part[(2*i+1)*c+k]) + d*d*count*add/(count+add)
-				count += add
+		clear(mean)
+		clear(square)
+		for i := range n {
+			before, add := float64(i*per), float64(min((i+1)*per, rows)-i*per)
+			toMean, toSquare := add/(before+add), before*add/(before+add)
+			squares := scratch[(2*i+1)*c:][:c]
+			for k, v := range scratch[2*i*c:][:c] {
+				d := float64(v) - mean[k]
+				mean[k] += d * toMean
+				square[k] += float64(squares[k]) + d*d*toSquare
 			}
-			stats[k], stats[c+k] = T(mean), T(square/count)
+		}
+		for k := range c {
+			stats[k], stats[c+k] = T(mean[k]), T(square[k]/float64(rows))
 		}
 		return nil
 	}}
@@ -76,33 +159,29 @@ type BatchNormSumsPlan[T Float] struct {
 // BatchNormSums plans sums[2,c]: the sum of dy[rows,c] and of dy·x̂ over the
 // rows, where x̂ is x normalised by stats[2,c] and eps.
 func BatchNormSums[T Float](rows, c int, eps float64) BatchNormSumsPlan[T] {
-	var x, stats, dy, part []T
+	m := channelMicroFor[T](c)
+	var x, mean, dy, part []T
 	per, n := chunks(rows, c)
 	job := NewJob(n, func(_, i int) {
 		from, to := i*per, min((i+1)*per, rows)
-		plain, centred, mean := part[2*i*c:][:c], part[(2*i+1)*c:][:c], stats[:c]
-		clear(plain)
-		clear(centred)
-		for r := from; r < to; r++ {
-			xs := x[r*c:][:len(plain)]
-			for k, g := range dy[r*c:][:len(plain)] {
-				plain[k] += g
-				centred[k] += g * (xs[k] - mean[k])
-			}
-		}
+		m.products(part[2*i*c:][:c], part[(2*i+1)*c:][:c], x[from*c:], dy[from*c:], mean, to-from, c)
 	})
-	return BatchNormSumsPlan[T]{Scratch: 2 * n * c, Run: func(sums, a, st, b, scratch []T) error {
-		x, stats, dy, part = a, st, b, scratch
-		if err := job.Run(); err != nil {
+	total := make([]float64, 2*c)
+	return BatchNormSumsPlan[T]{Scratch: 2 * n * c, Run: func(sums, a, stats, b, scratch []T) error {
+		x, mean, dy, part = a, stats[:c], b, scratch
+		err := job.Run()
+		x, mean, dy, part = nil, nil, nil, nil
+		if err != nil {
 			return err
 		}
-		for k := range c {
-			var plain, centred float64
-			for i := range n {
-				plain += float64(part[2*i*c+k])
-				centred += float64(part[(2*i+1)*c+k])
+		clear(total)
+		for i := range n {
+			for k, v := range scratch[2*i*c:][:len(total)] {
+				total[k] += float64(v)
 			}
-			sums[k], sums[c+k] = T(plain), T(centred*inverse(stats[c+k], eps))
+		}
+		for k := range c {
+			sums[k], sums[c+k] = T(total[k]), T(total[c+k]*inverse(stats[c+k], eps))
 		}
 		return nil
 	}}
@@ -120,74 +199,44 @@ func InverseDeviation[T Float](dst, stats []T, eps float64) {
 	}
 }
 
-// AffinePlan is y = x·a + b with one a and one b per channel.
-type AffinePlan[T Float] struct {
-	work *Job
-	y, x []T
-	a, b []T
-}
-
-// ChannelAffine plans y[rows,c] = x[rows,c]·a[c] + b[c].
-func ChannelAffine[T Float](rows, c int) *AffinePlan[T] {
-	p := &AffinePlan[T]{}
+// ChannelAffine plans y[rows,c] = x[rows,c]·a[c] + b[c]; y may be x.
+func ChannelAffine[T Float](rows, c int) (run func(y, x, a, b []T) error) {
+	m := channelMicroFor[T](c)
+	var y, x, a, b []T
 	per, n := chunks(rows, c)
-	p.work = NewJob(n, func(_, i int) {
-		for r := i * per; r < min((i+1)*per, rows); r++ {
-			y, a, b := p.y[r*c:][:c], p.a[:c], p.b[:c]
-			for k, v := range p.x[r*c:][:len(y)] {
-				y[k] = v*a[k] + b[k]
-			}
-		}
+	job := NewJob(n, func(_, i int) {
+		from, to := i*per, min((i+1)*per, rows)
+		m.affine(y[from*c:], x[from*c:], a, b, to-from, c)
 	})
-	return p
-}
-
-// Run computes y, which may be x.
-func (p *AffinePlan[T]) Run(y, x, a, b []T) error {
-	p.y, p.x, p.a, p.b = y, x, a, b
-	return p.work.Run()
+	return func(dst, src, factor, summand []T) error {
+		y, x, a, b = dst, src, factor, summand
+		err := job.Run()
+		y, x, a, b = nil, nil, nil, nil
+		return err
+	}
 }
 
 // ChannelAdd plans y[rows,c] = x[rows,c] + b[c]; y may be x.
-func ChannelAdd[T Float](rows, c int) func(y, x, b []T) error {
-	var y, x, b []T
-	per, n := chunks(rows, c)
-	job := NewJob(n, func(_, i int) {
-		for r := i * per; r < min((i+1)*per, rows); r++ {
-			out, b := y[r*c:][:c], b[:c]
-			for k, v := range x[r*c:][:len(out)] {
-				out[k] = v + b[k]
-			}
-		}
-	})
-	return func(dst, p, q []T) error {
-		y, x, b = dst, p, q
-		return job.Run()
+func ChannelAdd[T Float](rows, c int) (run func(y, x, b []T) error) {
+	affine := ChannelAffine[T](rows, c)
+	ones := make([]T, c)
+	for k := range ones {
+		ones[k] = 1
 	}
+	return func(y, x, b []T) error { return affine(y, x, ones, b) }
 }
 
 // ChannelScale plans y[rows,c] = x[rows,c]·a[c]; y may be x.
-func ChannelScale[T Float](rows, c int) func(y, x, a []T) error {
-	var y, x, a []T
-	per, n := chunks(rows, c)
-	job := NewJob(n, func(_, i int) {
-		for r := i * per; r < min((i+1)*per, rows); r++ {
-			out, a := y[r*c:][:c], a[:c]
-			for k, v := range x[r*c:][:len(out)] {
-				out[k] = v * a[k]
-			}
-		}
-	})
-	return func(dst, p, q []T) error {
-		y, x, a = dst, p, q
-		return job.Run()
-	}
+func ChannelScale[T Float](rows, c int) (run func(y, x, a []T) error) {
+	affine := ChannelAffine[T](rows, c)
+	zeros := make([]T, c)
+	return func(y, x, a []T) error { return affine(y, x, a, zeros) }
 }
 
 // BatchNorm plans y[rows,c] = (x − mean)/√(variance+eps)·scale + shift, each of
 // mean, variance (the rows of stats[2,c]), scale and shift per channel. A nil
 // scale is ones, a nil shift zeros. Scratch is 2·c elements; y may be x.
-func BatchNorm[T Float](rows, c int, eps float64) func(y, x, stats, scale, shift, scratch []T) error {
+func BatchNorm[T Float](rows, c int, eps float64) (run func(y, x, stats, scale, shift, scratch []T) error) {
 	affine := ChannelAffine[T](rows, c)
 	return func(y, x, stats, scale, shift, scratch []T) error {
 		a, b := scratch[:c], scratch[c:2*c]
@@ -201,7 +250,7 @@ func BatchNorm[T Float](rows, c int, eps float64) func(y, x, stats, scale, shift
 			}
 			a[k], b[k] = T(f), T(d-f*float64(stats[k]))
 		}
-		return affine.Run(y, x, a, b)
+		return affine(y, x, a, b)
 	}
 }
 
@@ -210,23 +259,18 @@ func BatchNorm[T Float](rows, c int, eps float64) func(y, x, stats, scale, shift
 //
 //	dx = scale/√(variance+eps) · (dy − sums₀/rows − x̂·sums₁/rows)
 //
-// A nil scale is ones. Scratch is 3·c elements; dx may be dy.
-func BatchNormBack[T Float](rows, c int, eps float64) func(dx, x, stats, dy, sums, scale, scratch []T) error {
+// A nil scale is ones. Scratch is 3·c elements; dx may be x or dy.
+func BatchNormBack[T Float](rows, c int, eps float64) (run func(dx, x, stats, dy, sums, scale, scratch []T) error) {
+	m := channelMicroFor[T](c)
 	var dx, x, dy, mean, a, b, d []T
 	per, n := chunks(rows, c)
 	job := NewJob(n, func(_, i int) {
-		for r := i * per; r < min((i+1)*per, rows); r++ {
-			out := dx[r*c:][:c]
-			in, mean, a, b, d := x[r*c:][:len(out)], mean[:len(out)], a[:len(out)], b[:len(out)], d[:len(out)]
-			for k, g := range dy[r*c:][:len(out)] {
-				out[k] = g*a[k] - (in[k]-mean[k])*b[k] - d[k]
-			}
-		}
+		from, to := i*per, min((i+1)*per, rows)
+		m.back(dx[from*c:], x[from*c:], dy[from*c:], mean, a, b, d, to-from, c)
 	})
 	return func(dst, p, stats, q, sums, scale, scratch []T) error {
 		dx, x, dy, mean = dst, p, q, stats[:c]
 		a, b, d = scratch[:c], scratch[c:2*c], scratch[2*c:3*c]
-		m := float64(rows)
 		for k := range a {
 			inv := inverse(stats[c+k], eps)
 			f := inv
@@ -234,10 +278,12 @@ func BatchNormBack[T Float](rows, c int, eps float64) func(dx, x, stats, dy, sum
 				f *= float64(scale[k])
 			}
 			a[k] = T(f)
-			b[k] = T(f * inv * float64(sums[c+k]) / m)
-			d[k] = T(f * float64(sums[k]) / m)
+			b[k] = T(f * inv * float64(sums[c+k]) / float64(rows))
+			d[k] = T(f * float64(sums[k]) / float64(rows))
 		}
-		return job.Run()
+		err := job.Run()
+		dx, x, dy, mean, a, b, d = nil, nil, nil, nil, nil, nil, nil
+		return err
 	}
 }
 

@@ -189,7 +189,7 @@ func planBatchNormBack[T kernel.Float](s tensor.Shape, eps float64) func() Plan 
 	return func() Plan {
 		rows, c := rowsOf(s)
 		run := kernel.BatchNormBack[T](rows, c, eps)
-		return Plan{Scratch: 3 * c, Run: func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error {
+		return Plan{Scratch: 3 * c, InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error {
 			var scale []T
 			if len(src) == 5 {
 				scale = kernel.Of[T](src[4])
