@@ -391,7 +391,7 @@ func TestParsingRefuses(t *testing.T) {
 		{"wrn-21-1", "the nearest is 22"},
 		{"wrn-4-1", "the nearest is 10"},
 		{"wrn--16-1", `a depth and a width are wanted`},
-		{"wrn-9999999-1", "the nearest is 1300"},
+		{"wrn-6000004-1", "the nearest is 1300"},
 		{"wrn-99999999999999999999-1", `depth "99999999999999999999" is no whole number`},
 		{"wrn-16.5-1", `depth "16.5" is no whole number`},
 		{"wrn-16x-1", `depth "16x" is no whole number`},
