@@ -127,8 +127,11 @@ func planChannel[T kernel.Float](k func(rows, c int) func(y, x, v []T) error) fu
 
 // wantChannels reports whether every v is [C] for the last axis of x.
 func wantChannels(name string, x tensor.Shape, v ...tensor.Shape) error {
+	if len(x) < 2 {
+		return fmt.Errorf("op: %s wants an input [...,C] of rank 2 or more, got %v", name, x)
+	}
 	for _, s := range v {
-		if len(x) < 2 || len(s) != 1 || s[0] != x[len(x)-1] {
+		if len(s) != 1 || s[0] != x[len(x)-1] {
 			return fmt.Errorf("op: %s wants an input [...,C] and vectors [C], got %v and %v", name, x, s)
 		}
 	}
