@@ -48,9 +48,12 @@ func BroadcastScalar(x *gorgonia.Node, shape ...int) (*gorgonia.Node, error) {
 	if !x.Shape().IsScalar() {
 		return nil, fmt.Errorf("op: BroadcastScalar wants a scalar, got shape %v", x.Shape())
 	}
-	out := tensor.Shape(shape)
+	out := tensor.Shape(shape).Clone()
 	if out.IsScalar() {
 		return x, nil
+	}
+	if err := positiveSizes("BroadcastScalar", out); err != nil {
+		return nil, err
 	}
 	n := out.TotalSize()
 	return apply1("BroadcastScalar", "", out, x, plan1(false,
@@ -147,6 +150,9 @@ func BroadcastChannels(x *gorgonia.Node, shape ...int) (*gorgonia.Node, error) {
 	out := tensor.Shape(shape).Clone()
 	if s := x.Shape(); len(s) != 1 || len(out) < 2 || out[len(out)-1] != s[0] {
 		return nil, fmt.Errorf("op: BroadcastChannels wants a vector [C] and a shape [..., C], got %v and %v", s, out)
+	}
+	if err := positiveSizes("BroadcastChannels", out); err != nil {
+		return nil, err
 	}
 	c := x.Shape()[0]
 	rows := tensor.Shape(out[:len(out)-1]).TotalSize()
@@ -248,6 +254,16 @@ func matrixOf(name string, x *gorgonia.Node) (n, d int, err error) {
 		return 0, 0, fmt.Errorf("op: %s wants a matrix [N, D], got shape %v", name, s)
 	}
 	return s[0], s[1], nil
+}
+
+// positiveSizes refuses a shape with a size below 1.
+func positiveSizes(name string, s tensor.Shape) error {
+	for _, d := range s {
+		if d < 1 {
+			return fmt.Errorf("op: %s wants positive sizes, got shape %v", name, s)
+		}
+	}
+	return nil
 }
 
 func atLeastZero(op string, least float64) error {

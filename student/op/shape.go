@@ -34,10 +34,8 @@ func Reshape(x *gorgonia.Node, shape ...int) (*gorgonia.Node, error) {
 
 func reshape(name string, x *gorgonia.Node, out tensor.Shape) (*gorgonia.Node, error) {
 	in := x.Shape()
-	for _, d := range out {
-		if d < 1 {
-			return nil, fmt.Errorf("op: %s wants positive sizes, got shape %v", name, out)
-		}
+	if err := positiveSizes(name, out); err != nil {
+		return nil, err
 	}
 	if in.IsScalar() || out.IsScalar() || in.TotalSize() != out.TotalSize() {
 		return nil, fmt.Errorf("op: %s of %v, %d elements, to %v, %d elements; the numbers must agree and neither be a scalar",

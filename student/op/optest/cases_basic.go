@@ -12,7 +12,7 @@ import (
 
 // basicCases are the cases of the elementary operators.
 func basicCases() []Case {
-	return slices.Concat(elementwiseCases(), reduceCases(), shapeCases(), softmaxCases(), attentionCases())
+	return slices.Concat(elementwiseCases(), reduceCases(), shapeCases(), softmaxCases(), attentionCases(), gradientCases())
 }
 
 // gap keeps central differences, of step 1e-5, well off a kink at zero.
@@ -352,4 +352,128 @@ func adaptive(x []float64, s tensor.Shape, oh, ow int) []float64 {
 		}
 	}
 	return y
+}
+
+// gradientCases are first derivatives, written as operators and therefore as
+// ONNX too: a teacher's gradient is a file. Each is the gradient of ½ Σ y², in
+// which the gradient that enters the operator is its own value y.
+func gradientCases() []Case {
+	gradientOf := func(build builder) builder {
+		return func(in gorgonia.Nodes) (node, error) {
+			y, err := build(in)
+			if err != nil {
+				return nil, err
+			}
+			if y, err = op.Square(y); err != nil {
+				return nil, err
+			}
+			if y, err = op.Sum(y); err != nil {
+				return nil, err
+			}
+			if y, err = op.Scale(y, 0.5); err != nil {
+				return nil, err
+			}
+			g, err := op.Gradient(y, in[0])
+			if err != nil {
+				return nil, err
+			}
+			return g[0], nil
+		}
+	}
+	attention := func(kind op.MapKind, p float64) builder {
+		return gradientOf(func(in gorgonia.Nodes) (node, error) { return op.AttentionMap(in[0], kind, p) })
+	}
+	// chained multiplies the map y of each pixel into f(x) of its channels.
+	chained := func(c int, y func(pixel []float64) float64, f func(pixel []float64, k int) float64) func(in [][]float64) []float64 {
+		return func(in [][]float64) []float64 {
+			var d []float64
+			for pixel := range slices.Chunk(in[0], c) {
+				for k := range pixel {
+					d = append(d, y(pixel)*f(pixel, k))
+				}
+			}
+			return d
+		}
+	}
+	largest := func(pixel []float64) int {
+		at := 0
+		for k, x := range pixel {
+			if math.Abs(x) > math.Abs(pixel[at]) {
+				at = k
+			}
+		}
+		return at
+	}
+	squareOfLargest := func(pixel []float64) float64 { return math.Pow(pixel[largest(pixel)], 2) }
+	slopeOfLargest := func(pixel []float64, k int) float64 {
+		if k != largest(pixel) {
+			return 0
+		}
+		return 2 * pixel[k]
+	}
+	activation := []Input{{Shape: any4, Low: -2, High: 2, Gap: gap}}
+	uneven := tensor.Shape{2, 5, 7}
+	return []Case{
+		{Name: "Gradient of AttentionMap sum", Inputs: activation, Build: attention(op.MapSum, 1),
+			Reference: chained(5, func(pixel []float64) (s float64) {
+				for _, x := range pixel {
+					s += math.Abs(x)
+				}
+				return s
+			}, func(pixel []float64, k int) float64 { return math.Copysign(1, pixel[k]) })},
+		{Name: "Gradient of AttentionMap sum^p with power 3", Inputs: activation, Build: attention(op.MapSumPow, 3),
+			Reference: chained(5, func(pixel []float64) (s float64) {
+				for _, x := range pixel {
+					s += math.Abs(x * x * x)
+				}
+				return s
+			}, func(pixel []float64, k int) float64 { return 3 * pixel[k] * math.Abs(pixel[k]) })},
+		{Name: "Gradient of AttentionMap max^p", Inputs: activation, Build: attention(op.MapMaxPow, 2),
+			Reference: chained(5, squareOfLargest, slopeOfLargest)},
+		{Name: "Gradient of AttentionMap max^p where channels tie goes to the first",
+			Inputs: []Input{{Shape: tensor.Shape{1, 1, 3, 3}, Values: []float64{2, -2, 1, 1, -3, 3, 0.5, 0.5, 0.5}}},
+			Build:  attention(op.MapMaxPow, 2), Reference: chained(3, squareOfLargest, slopeOfLargest), NoGradient: "at a kink"},
+		{Name: "Gradient of AdaptiveAveragePool in uneven bins", Inputs: inputs(uneven),
+			Build: gradientOf(func(in gorgonia.Nodes) (node, error) { return op.AdaptiveAveragePool(in[0], 3, 2) }),
+			Reference: func(in [][]float64) []float64 {
+				// The pooling is linear, so the derivative along each unit vector e
+				// is the product of the pooled x and the pooled e.
+				y, d := adaptive(in[0], uneven, 3, 2), make([]float64, len(in[0]))
+				for i := range d {
+					e := make([]float64, len(d))
+					e[i] = 1
+					for k, v := range adaptive(e, uneven, 3, 2) {
+						d[i] += v * y[k]
+					}
+				}
+				return d
+			}},
+		{Name: "Gradient of LogSoftmax", Inputs: []Input{{Shape: tensor.Shape{3, 5}, Low: -3, High: 3}}, Build: gradientOf(unary(op.LogSoftmax)),
+			Reference: func(in [][]float64) []float64 {
+				var d []float64
+				for row := range slices.Chunk(in[0], 5) {
+					var s, sum float64
+					for _, x := range row {
+						s += math.Exp(x)
+					}
+					for _, x := range row {
+						sum += x - math.Log(s)
+					}
+					for _, x := range row {
+						d = append(d, x-math.Log(s)-math.Exp(x)/s*sum)
+					}
+				}
+				return d
+			}},
+		// A row longer than the least norm has a normalised length of 1 whatever
+		// it is, so the gradient is zero; the other's is x / least².
+		{Name: "Gradient of L2Normalize with a row below the least norm",
+			Inputs: []Input{{Shape: tensor.Shape{2, 2}, Values: []float64{0.6, -0.8, 0.03, 0.04}}},
+			Build:  gradientOf(by(op.L2Normalize, 0.1)),
+			Reference: func(in [][]float64) []float64 {
+				return []float64{0, 0, in[0][2] * 100, in[0][3] * 100}
+			}},
+		{Name: "Gradient of ReLU", Inputs: []Input{{Shape: any4, Low: -2, High: 2, Gap: gap}}, Build: gradientOf(unary(op.ReLU)),
+			Reference: map1(func(x float64) float64 { return math.Max(x, 0) })},
+	}
 }

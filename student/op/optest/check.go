@@ -350,10 +350,10 @@ func (p *Program) checkPlan(n *gorgonia.Node, o op.Operator) error {
 	}
 	v, err := o.Do(in...)
 	if err != nil {
-		return fmt.Errorf("Do: %w", err)
+		return fmt.Errorf("running Do: %w", err)
 	}
 	if !v.Shape().Eq(n.Shape()) || v.Dtype() != n.Dtype() {
-		return fmt.Errorf("Do returned %v of %v, want %v of %v", v.Shape(), v.Dtype(), n.Shape(), n.Dtype())
+		return fmt.Errorf("a value of shape %v and type %v came from Do, want %v and %v", v.Shape(), v.Dtype(), n.Shape(), n.Dtype())
 	}
 	want, err := Floats(v)
 	if err != nil {

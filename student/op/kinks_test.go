@@ -1,0 +1,87 @@
+package op_test
+
+import (
+	"math"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnxdistill/onnxdistill/student/op"
+)
+
+// TestSubgradients pins the derivative where an operator has none: the value
+// each doc comment states.
+func TestSubgradients(t *testing.T) {
+	power := func(p float64) func(x *gorgonia.Node) (*gorgonia.Node, error) {
+		return func(x *gorgonia.Node) (*gorgonia.Node, error) { return op.AbsPow(x, p) }
+	}
+	row := func(f func(x *gorgonia.Node) (*gorgonia.Node, error)) func(x *gorgonia.Node) (*gorgonia.Node, error) {
+		return func(x *gorgonia.Node) (*gorgonia.Node, error) {
+			m, err := op.Reshape(x, 1, x.Shape()[0])
+			if err != nil {
+				return nil, err
+			}
+			return f(m)
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		f       func(x *gorgonia.Node) (*gorgonia.Node, error)
+		x, want []float64
+	}{
+		{"ReLU at zero, of either sign", op.ReLU, []float64{0, math.Copysign(0, -1), 1}, []float64{0, 0, 1}},
+		{"Abs at zero", op.Abs, []float64{0, -2}, []float64{0, -1}},
+		{"AbsPow of power 2 at zero", power(2), []float64{0, -2}, []float64{0, -4}},
+		{"AbsPow of power 1 at zero", power(1), []float64{0, -2}, []float64{0, -1}},
+		{"AbsPow of a power below 1 at zero", power(0.5), []float64{0, 4}, []float64{0, 0.25}},
+		{"Pow of power 2 at zero", func(x *gorgonia.Node) (*gorgonia.Node, error) { return op.Pow(x, 2) }, []float64{0, -2}, []float64{0, -4}},
+		{"NormRows of a zero row", row(func(x *gorgonia.Node) (*gorgonia.Node, error) { return op.NormRows(x, 0) }), []float64{0, 0}, []float64{0, 0}},
+		{"NormRows at the least norm", row(func(x *gorgonia.Node) (*gorgonia.Node, error) { return op.NormRows(x, 5) }), []float64{3, 4}, []float64{0, 0}},
+		{"L2Normalize of a zero row is x / least", row(func(x *gorgonia.Node) (*gorgonia.Node, error) { return op.L2Normalize(x, 0.25) }),
+			[]float64{0, 0}, []float64{4, 4}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			do, g := must(t), gorgonia.NewGraph()
+			x := vector(g, "x", c.x...)
+			grads, err := op.Gradient(do(op.Sum(do(c.f(x)))), x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantExactly(t, "derivative", compute(t, grads[0])[0], c.want)
+		})
+	}
+}
+
+// TestDeadAttentionLearnsNothing follows a dead activation through the map and
+// its normalisation, to second order: no NaN comes out of 0/0.
+func TestDeadAttentionLearnsNothing(t *testing.T) {
+	for _, c := range []struct {
+		kind op.MapKind
+		p    float64
+	}{{op.MapSum, 1}, {op.MapSumPow, 2}, {op.MapSumPow, 1.5}, {op.MapMaxPow, 2}} {
+		do, g := must(t), gorgonia.NewGraph()
+		x := gorgonia.NewTensor(g, tensor.Float64, 4, gorgonia.WithName("x"), gorgonia.WithShape(1, 2, 2, 3),
+			gorgonia.WithValue(tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, 2, 2, 3))))
+		y := do(op.L2Normalize(do(op.Flatten(do(op.AttentionMap(x, c.kind, c.p)))), 1e-12))
+		first, err := op.Gradient(do(op.Sum(y)), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := op.Gradient(do(op.Sum(do(op.Square(first[0])))), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		zero := make([]float64, 12)
+		out := compute(t, first[0], second[0])
+		wantExactly(t, string(c.kind)+", first derivative", out[0], zero)
+		wantExactly(t, string(c.kind)+", second derivative", out[1], zero)
+	}
+}
+
+// TestReLUShowsNaN keeps a broken activation visible.
+func TestReLUShowsNaN(t *testing.T) {
+	do, g := must(t), gorgonia.NewGraph()
+	got := compute(t, do(op.ReLU(vector(g, "x", math.NaN(), -math.NaN(), math.Inf(-1), math.Inf(1)))))[0]
+	wantExactly(t, "ReLU", got, []float64{math.NaN(), math.NaN(), 0, math.Inf(1)})
+}
