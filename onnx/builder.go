@@ -66,9 +66,9 @@ func (b *Builder) Input(name string, t DataType, dims ...Dim) string {
 // Output makes a value the graph output called name. The value is renamed, no
 // Identity is added, unless it is a graph input, an initializer or already an
 // output: those keep their names and get one. Operands may go on using the
-// value by the name they know.
+// value by the name they know. Without dims the shape is what Infer tells.
 func (b *Builder) Output(value, name string, t DataType, dims ...Dim) {
-	b.naming = append(b.naming, naming{value, &Value{Name: name, Type: t, Shape: slices.Clone(dims), HasShape: true}})
+	b.naming = append(b.naming, naming{value, &Value{Name: name, Type: t, Shape: slices.Clone(dims), HasShape: len(dims) > 0}})
 }
 
 // Initializer adds a constant and returns its name: the one asked for, or one
@@ -123,8 +123,9 @@ func (b *Builder) Nodes(op string, outputs int, in []string, attrs ...*Attr) []s
 	return slices.Clone(n.Outputs)
 }
 
-// Model returns the model built so far, after Check. The builder may go on:
-// later additions do not change the returned model.
+// Model returns the model built so far, after Check and a comparison of its
+// outputs with what Infer tells. The builder may go on: later additions do not
+// change the returned model.
 func (b *Builder) Model() (*Model, error) {
 	g := b.graph.Clone()
 	if err := nameOutputs(g, b.naming); err != nil {
@@ -134,7 +135,42 @@ func (b *Builder) Model() (*Model, error) {
 	if err := Check(m); err != nil {
 		return nil, err
 	}
+	if err := agreeOnOutputs(m); err != nil {
+		return nil, err
+	}
 	return m, nil
+}
+
+// agreeOnOutputs completes the declared outputs by what their operators tell,
+// and refuses those that contradict it.
+func agreeOnOutputs(m *Model) error {
+	declared := m.Graph.Outputs
+	m.Graph.Outputs = nil // so that inference does not believe them
+	inferred := Infer(m)
+	m.Graph.Outputs = declared
+	for _, o := range declared {
+		k := inferred[o.Name]
+		if k == nil {
+			continue
+		}
+		bad := k.Type != Undefined && k.Type != o.Type
+		if o.HasShape && k.HasShape {
+			bad = bad || len(o.Shape) != len(k.Shape)
+			for i := 0; !bad && i < len(o.Shape); i++ {
+				want, fixed := o.Shape[i].Fixed()
+				got, known := k.Shape[i].Fixed()
+				bad = fixed && known && want != got
+			}
+		}
+		if bad {
+			return fmt.Errorf("onnx: output %q is declared %v %s; its operators make it %v %s",
+				o.Name, o.Type, shapeString(o.Shape), k.Type, shapeString(k.Shape))
+		}
+		if !o.HasShape {
+			o.HasShape, o.Shape = k.HasShape, k.Shape
+		}
+	}
+	return nil
 }
 
 // nameOutputs gives g its outputs, renaming values as Builder.Output promises.

@@ -455,7 +455,7 @@ func decodeInt32s(t *Tensor, in []int32) error {
 }
 
 func decodeExternal(in []*pb.StringStringEntryProto) (*External, error) {
-	e := &External{Length: -1}
+	e := &External{}
 	for _, kv := range in {
 		key, val := kv.GetKey(), kv.GetValue()
 		switch key {

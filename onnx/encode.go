@@ -370,7 +370,7 @@ func encodeTensor(t *Tensor) (*pb.TensorProto, error) {
 
 func (x *External) pairs() []KeyValue {
 	out := []KeyValue{{"location", x.Location}, {"offset", strconv.FormatInt(x.Offset, 10)}}
-	if x.Length >= 0 {
+	if x.Length != 0 {
 		out = append(out, KeyValue{"length", strconv.FormatInt(x.Length, 10)})
 	}
 	if x.Checksum != "" {

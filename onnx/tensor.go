@@ -33,8 +33,8 @@ type Tensor struct {
 // External is the place of a tensor's elements outside the model file.
 type External struct {
 	Location string // path relative to the model's folder, with forward slashes
-	Offset   int64  // first byte
-	Length   int64  // bytes; negative means up to the end of what the tensor's type and dims need
+	Offset   int64  // first byte, not negative
+	Length   int64  // bytes; 0 means what the tensor's type and dims need
 	Checksum string // SHA-1 in hexadecimal, carried and not verified; usually empty
 
 	other []KeyValue // entries newer than this program
@@ -153,7 +153,10 @@ func (t *Tensor) checkData() error {
 		return fmt.Errorf("tensor %q of %v carries strings", t.Name, t.Type)
 	}
 	if t.External != nil && t.Data == nil {
-		if l := t.External.Length; l >= 0 && l != want {
+		if t.External.Offset < 0 || t.External.Length < 0 {
+			return fmt.Errorf("tensor %q has external data of %d bytes from byte %d on", t.Name, t.External.Length, t.External.Offset)
+		}
+		if l := t.External.Length; l != 0 && l != want {
 			return fmt.Errorf("tensor %q of %v %v needs %d bytes, its external data is said to have %d", t.Name, t.Type, t.Dims, want, l)
 		}
 		return nil

@@ -1,0 +1,350 @@
+package onnx
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/onnxdistill/onnxdistill/onnx/internal/pb"
+)
+
+func TestModelStringsAreRead(t *testing.T) {
+	m := readFixture(t, "conv_net")
+	type strings struct {
+		Producer, ProducerVersion, Domain, Doc, Graph, GraphDoc string
+		ModelVersion, IR, Opset                                 int64
+		Metadata                                                []KeyValue
+	}
+	want := strings{
+		"generator", "1.2", "org.example", "all the strings a model has", "g", "a small classifier", 3, 8, 17,
+		[]KeyValue{{"classes", "a,b,c,d,e"}, {"mean", "0.5"}},
+	}
+	got := strings{
+		m.Producer, m.ProducerVersion, m.Domain, m.Doc, m.Graph.Name, m.Graph.Doc, m.ModelVersion, m.IRVersion, m.Opset(), m.Metadata,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	if d := cmp.Diff([]Dim{Symbol("batch"), Fixed(3), Fixed(8), Fixed(8)}, m.Graph.Inputs[0].Shape); d != "" {
+		t.Errorf("input shape (-want +got):\n%s", d)
+	}
+}
+
+func TestAttributesAreRead(t *testing.T) {
+	n := readFixture(t, "attributes").Graph.Nodes[0]
+	if got := n.Float("f", 0); got != 1.5 {
+		t.Errorf("f = %v", got)
+	}
+	if a := n.Attr("i"); a == nil || a.Type != AttrTypeInt || a.Int != 0 {
+		t.Errorf("i = %+v", a)
+	}
+	if got := n.Int("missing", 7); got != 7 {
+		t.Errorf("a missing int is %d, want the default", got)
+	}
+	if got := n.Int("f", 7); got != 7 {
+		t.Errorf("a float read as int is %d, want the default", got)
+	}
+	if got := n.Str("s", ""); got != "text" {
+		t.Errorf("s = %q", got)
+	}
+	if d := cmp.Diff([]int64{1, -2}, n.Ints("ints")); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]float32{1, 2}, n.Floats("floats")); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"a", "b"}, n.Attr("strings").Strs); d != "" {
+		t.Error(d)
+	}
+	if got, err := n.Tensor("t").Float32s(); err != nil || !cmp.Equal(got, []float32{-0.125, 0}) {
+		t.Errorf("t = %v %v", got, err)
+	}
+	if got := n.Attr("tensors").Tensors; len(got) != 2 || got[1].Name != "t2" {
+		t.Errorf("tensors = %v", got)
+	}
+	if got := n.Attr("tp").Type; got != AttrTypeTypeProto {
+		t.Errorf("tp has type %v", got)
+	}
+}
+
+// A model of the specification's field numbers with a field no schema knows in
+// every message must come back with all of them.
+func TestUnknownFieldsSurvive(t *testing.T) {
+	stray := protowire.AppendTag(nil, 1000, protowire.VarintType)
+	stray = protowire.AppendVarint(stray, 42)
+	var p pb.ModelProto
+	for _, name := range []string{"conv_net", "if_captures", "function", "sparse_initializer", "attributes"} {
+		b, err := os.ReadFile(filepath.Join(fixtures, name+".onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(b, &p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kinds := make(map[protoreflect.Name]int)
+	// Opsets and key-value pairs are plain comparable structs and carry none.
+	eachMessage(p.ProtoReflect(), func(m protoreflect.Message) {
+		switch name := m.Descriptor().Name(); name {
+		case "OperatorSetIdProto", "StringStringEntryProto":
+		default:
+			m.SetUnknown(append(slices.Clone(m.GetUnknown()), stray...))
+			kinds[name]++
+		}
+	})
+	if len(kinds) != 12 {
+		t.Errorf("the model has %d kinds of message, want all 12: %v", len(kinds), kinds)
+	}
+	in, err := proto.Marshal(&p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Decode(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var q pb.ModelProto
+	if err := proto.Unmarshal(out, &q); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[protoreflect.Name]int)
+	eachMessage(q.ProtoReflect(), func(m protoreflect.Message) {
+		if bytes.Contains(m.GetUnknown(), stray) {
+			got[m.Descriptor().Name()]++
+		}
+	})
+	if d := cmp.Diff(kinds, got); d != "" {
+		t.Errorf("messages with the stray field (-want +got):\n%s", d)
+	}
+}
+
+func eachMessage(m protoreflect.Message, visit func(protoreflect.Message)) {
+	visit(m)
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Message() == nil:
+		case f.IsList():
+			for i := range v.List().Len() {
+				eachMessage(v.List().Get(i).Message(), visit)
+			}
+		default:
+			eachMessage(v.Message(), visit)
+		}
+		return true
+	})
+}
+
+func TestCarriedPartsSurvive(t *testing.T) {
+	in, err := os.ReadFile(filepath.Join(fixtures, "carried_parts.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Decode(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := func(b []byte, path ...protowire.Number) []byte {
+		for _, want := range path {
+			var found []byte
+			for len(b) > 0 {
+				num, typ, n := protowire.ConsumeTag(b)
+				size := protowire.ConsumeFieldValue(num, typ, b[n:])
+				if num == want {
+					found, _ = protowire.ConsumeBytes(b[n:])
+				}
+				b = b[n+size:]
+			}
+			b = found
+		}
+		return b
+	}
+	for what, path := range map[string][]protowire.Number{
+		"training info":           {20},
+		"quantization annotation": {7, 14},
+	} {
+		want, got := fields(in, path...), fields(out, path...)
+		if len(want) == 0 || !bytes.Equal(want, got) {
+			t.Errorf("%s is %x, want %x", what, got, want)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	relu, err := os.ReadFile(filepath.Join(fixtures, "relu.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// nested is subgraph in subgraph, depth times.
+	nested := func(depth int) []byte {
+		var b []byte
+		wrap := func(field protowire.Number) {
+			b = append(protowire.AppendVarint(protowire.AppendTag(nil, field, protowire.BytesType), uint64(len(b))), b...)
+		}
+		for range depth {
+			wrap(6) // attribute.g
+			wrap(5) // node.attribute
+			wrap(1) // graph.node
+		}
+		wrap(7) // model.graph
+		return b
+	}
+	for name, c := range map[string]struct {
+		in   []byte
+		want string
+	}{
+		"an empty file":                 {nil, "it has no graph"},
+		"text":                          {[]byte("this is not a model"), "not an ONNX model, or cut short"},
+		"a file cut short":              {relu[:len(relu)-3], "cut short"},
+		"subgraphs without end":         {nested(1000), "not an ONNX model"},
+		"a length beyond the file":      {[]byte{0x3a, 0xff, 0xff, 0xff, 0xff, 0x07}, "cut short"},
+		"a length that does not end":    {bytes.Repeat([]byte{0xff}, 20), "cut short"},
+		"a wrong wire type for a graph": {[]byte{0x38, 1}, "it has no graph"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Decode(c.in)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+	if _, err := Decode(nested(20)); err != nil {
+		t.Errorf("20 subgraphs inside each other: %v", err)
+	}
+}
+
+func TestEveryPrefixOfAModelIsHandled(t *testing.T) {
+	for _, name := range []string{"conv_net", "typed_data", "function", "if_captures"} {
+		b, err := os.ReadFile(filepath.Join(fixtures, name+".onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range b {
+			if m, err := Decode(b[:i]); err == nil {
+				Check(m) // must not panic; what it says depends on the cut
+			}
+		}
+	}
+}
+
+// A tensor of a thousand million elements in a file of a few bytes.
+func TestHugeDimsAllocateNothing(t *testing.T) {
+	m := readFixture(t, "relu")
+	m.Graph.Initializers = []*Tensor{
+		{Name: "w", Type: Float32, Dims: []int64{1000, 1000, 1000}, External: &External{Location: "external.data"}},
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "external.data"), make([]byte, 16), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "m.onnx")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = ReadFile(path)
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "reach past the end") {
+		t.Errorf("got %v", err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("reading %d bytes allocated %d", len(b), n)
+	}
+}
+
+func TestTensorDataIsNotCopiedTwice(t *testing.T) {
+	const size = 32 << 20
+	m := readFixture(t, "relu")
+	m.Graph.Initializers = []*Tensor{{Name: "w", Type: Uint8, Dims: []int64{size}, Data: make([]byte, size)}}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b, err := m.Encode()
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > size+size/8 {
+		t.Errorf("encoding %d bytes allocated %d", size, n)
+	}
+	runtime.ReadMemStats(&before)
+	_, err = Decode(b)
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > size+size/8 {
+		t.Errorf("decoding %d bytes allocated %d", size, n)
+	}
+}
+
+func TestEncodeRefusesAGraphInsideItself(t *testing.T) {
+	m := readFixture(t, "relu")
+	m.Graph.Nodes[0].SetAttr(AttrGraph("body", m.Graph))
+	if _, err := m.Encode(); err == nil || !strings.Contains(err.Error(), "deep inside each other") {
+		t.Errorf("got %v", err)
+	}
+	if err := Check(m); err == nil {
+		t.Error("Check lets it pass")
+	}
+}
+
+func TestEncodeRefusesHoles(t *testing.T) {
+	for name, m := range map[string]*Model{
+		"no graph":          {},
+		"a nil node":        {Graph: &Graph{Nodes: []*Node{nil}}},
+		"a nil attribute":   {Graph: &Graph{Nodes: []*Node{{Attrs: []*Attr{nil}}}}},
+		"a nil value":       {Graph: &Graph{Inputs: []*Value{nil}}},
+		"a nil initializer": {Graph: &Graph{Initializers: []*Tensor{nil}}},
+		"a nil function":    {Graph: &Graph{}, Functions: []*Function{nil}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := m.Encode(); err == nil {
+				t.Error("Encode takes it")
+			}
+			if err := Check(m); err == nil {
+				t.Error("Check takes it")
+			}
+		})
+	}
+}
+
+// Files of IR version 1 say what an attribute is by the field they fill.
+func TestAttributesWithoutATypeAreRead(t *testing.T) {
+	in := &pb.ModelProto{Graph: &pb.GraphProto{Node: []*pb.NodeProto{{Attribute: []*pb.AttributeProto{
+		{Name: proto.String("i"), I: proto.Int64(0)},
+		{Name: proto.String("fs"), Floats: []float32{1}},
+	}}}}}
+	b, err := proto.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := m.Graph.Nodes[0].Attrs
+	if a[0].Type != AttrTypeInt || a[1].Type != AttrTypeFloats {
+		t.Errorf("types are %v and %v", a[0].Type, a[1].Type)
+	}
+}
