@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -100,7 +101,9 @@ func (s *Session) Run(in, out []Tensor) ([]Tensor, error) {
 	defer func() {
 		for _, list := range [2][]rt.Value{feeds, results} {
 			for _, v := range list {
-				if v != nil {
+				// onnxruntime_go leaves a nil pointer in the interface where it
+				// cannot convert a result.
+				if v != nil && !reflect.ValueOf(v).IsNil() {
 					v.Destroy()
 				}
 			}

@@ -221,6 +221,16 @@ func TestSequencesAreRefused(t *testing.T) {
 	}
 }
 
+func TestHalfPrecisionResultsAreRefused(t *testing.T) {
+	b := onnx.NewBuilder("half", 17)
+	x := b.Input("x", onnx.Float32, onnx.Fixed(2))
+	b.Output(b.Node("Cast", []string{x}, onnx.AttrInt("to", int64(onnx.Float16))), "y", onnx.Float16, onnx.Fixed(2))
+	s := newSession(t, encode1(t, b), []string{"x"}, []string{"y"}, Options{})
+	if _, err := s.Run([]Tensor{{Type: onnx.Float32, Dims: []int64{2}, F32: []float32{1, 2}}}, nil); err == nil {
+		t.Error("half precision came back, which Evaluate and Open need not work around any more")
+	}
+}
+
 func TestRunsAtOnce(t *testing.T) {
 	s := newSession(t, addition(t), []string{"x"}, []string{"sum"}, Options{Threads: 1})
 	var wait sync.WaitGroup

@@ -1,0 +1,17 @@
+// Package teachers turns a frozen classifier into signals to learn from: its
+// logits, and one attention map for each of the values it is tapped at.
+//
+// Open makes a teacher of an ONNX file. It finds out how the file wants to be
+// fed (axis order, size, element type, batch), takes logits from before a
+// softmax, suggests where to tap, and appends the attention maps to the graph
+// itself, so that ONNX Runtime returns a few numbers in place of whole
+// activations. OpenRecorded replays signals that NewRecorder wrote; both are a
+// Teacher. Inspect reports what Open would find. Evaluate, Latency and Runtime
+// run and time any model and tell which runtime does it.
+//
+// Maps follow Zagoruyko & Komodakis, "Paying More Attention to Attention",
+// ICLR 2017 (arXiv:1612.03928), section 3.1.
+//
+// Students and training are unknown here: package pipeline brings the two
+// together. ONNX Runtime is reached through teachers/internal/ort only.
+package teachers

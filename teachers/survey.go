@@ -1,0 +1,349 @@
+package teachers
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/teachers/internal/ort"
+)
+
+// survey is what is known of a model once it has run: how it is fed, what it
+// answers, and where it can be tapped.
+type survey struct {
+	*source
+	in      imageInput // h and w as the model was run
+	output  string     // the class scores as the file gives them
+	open    bool       // whether the file leaves the image's size open
+	plan    scorePlan
+	classes int
+	taps    []Tap // the spatial throats, in graph order
+	named   []Tap // the taps asked for by name, in that order
+	shapes  map[string][]int64
+	types   map[string]onnx.DataType
+}
+
+// scorePlan says how logits are taken from a model.
+type scorePlan struct {
+	value  string // what is read
+	elem   onnx.DataType
+	rank   int
+	from   Logits
+	bypass [2]string // where not empty: readers of the first value, a softmax's result, are given the second, its operand
+	note   string
+	// probabilities tells that the output holds a softmax's result.
+	probabilities bool
+}
+
+// surveyOptions choose what a survey is of.
+type surveyOptions struct {
+	layout Layout
+	output string
+	taps   []string // by name
+	sizes  [][2]int // to try in turn where the file leaves the size open
+	macs   bool     // also the shapes that counting multiplications needs
+}
+
+// examine runs the model once, on noise, with every value that matters
+// exposed, and reads what it needs from the result.
+func examine(src *source, o surveyOptions) (*survey, error) {
+	g := src.model.Graph
+	if v := src.model.Opset(); v < oldest {
+		return nil, fmt.Errorf("teachers: %s has opset %d; %d is the oldest supported", src.name(), v, oldest)
+	}
+	x := g.Index()
+	in, err := findImage(g, x, o.layout)
+	if err != nil {
+		return nil, err
+	}
+	out, err := findOutput(g, o.output)
+	if err != nil {
+		return nil, err
+	}
+	s := &survey{source: src, in: in, output: out.Name, open: in.h == 0 || in.w == 0}
+
+	narrow := throats(g, x, in.name, out.Name)
+	var named []string
+	for _, name := range o.taps {
+		v, err := valueNamed(g, name)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(named, v) {
+			return nil, fmt.Errorf("teachers: tap %q is named twice", v)
+		}
+		named = append(named, v)
+	}
+	values := slices.Concat([]string{out.Name}, narrow, named)
+	operand, softmax := lastSoftmax(x, out.Name)
+	if operand != "" {
+		values = append(values, operand)
+	}
+	if o.macs {
+		for _, n := range g.Nodes {
+			if weighingOps[n.Op] {
+				values = append(values, n.Outputs...)
+				values = append(values, n.Inputs...)
+			}
+		}
+	}
+	isValue := func(v string) bool { return v != "" && x.Producer(v) != nil && x.Constant(v) == nil }
+	values = slices.DeleteFunc(values, func(v string) bool { return !isValue(v) })
+	slices.Sort(values)
+	values = slices.Compact(values)
+
+	sizes := [][2]int{{in.h, in.w}}
+	if s.open {
+		sizes = nil
+		for _, hw := range o.sizes {
+			if (in.h == 0 || in.h == hw[0]) && (in.w == 0 || in.w == hw[1]) {
+				sizes = append(sizes, hw)
+			}
+		}
+		if len(sizes) == 0 {
+			return nil, fmt.Errorf("teachers: %s leaves the size of its images open; say it with --teacher-size", src.name())
+		}
+	}
+	var results map[string][]float32
+	for i, hw := range sizes {
+		s.in.h, s.in.w = hw[0], hw[1]
+		if results, err = s.run(values, out.Name, operand); err == nil {
+			break
+		}
+		if i == len(sizes)-1 {
+			return nil, fmt.Errorf("teachers: %s: running it once on %dx%d images: %w", src.name(), hw[0], hw[1], err)
+		}
+	}
+	if err := s.planScores(out.Name, operand, softmax, results); err != nil {
+		return nil, err
+	}
+
+	known := layouts(g, x, in.name, in.layout)
+	for _, v := range narrow {
+		if t, ok := tapAt(v, s.shapes[v], known[v]); ok && known[v] != "" && s.types[v].Float() {
+			s.taps = append(s.taps, t)
+		}
+	}
+	suggest(s.taps)
+	for _, v := range named {
+		l := known[v]
+		if l == "" {
+			l = NCHW
+		}
+		t, ok := tapAt(v, s.shapes[v], l)
+		if !ok || !s.types[v].Float() {
+			return nil, fmt.Errorf("teachers: tap %q is %v %v; a tap is a tensor of real numbers with four axes, height and width above 1", v, s.types[v], s.shapes[v])
+		}
+		if k := slices.IndexFunc(s.taps, func(t Tap) bool { return t.Name == v }); k >= 0 {
+			t.Suggested = s.taps[k].Suggested
+		}
+		s.named = append(s.named, t)
+	}
+	return s, nil
+}
+
+// base is a copy of the model that takes the image alone, as float32 or bytes.
+// Weights that the file lists as inputs with a default, as all did before IR
+// version 4, become constants, which the runtime can fold.
+func (s *survey) base() (r *rewriter, input string, kind onnx.DataType) {
+	r = &rewriter{s.model.Clone()}
+	r.constants()
+	r.m.Graph.Inputs = slices.DeleteFunc(r.m.Graph.Inputs, func(v *onnx.Value) bool { return v.Name != s.in.name })
+	input, kind = r.floatInput(s.in)
+	return r, input, kind
+}
+
+// run executes the model once, unoptimised, and fills in the shapes and types
+// of the values. It returns the elements of those asked for, as float32.
+func (s *survey) run(values []string, want ...string) (map[string][]float32, error) {
+	r, input, kind := s.base()
+	r.m.Graph.Outputs = nil
+	for _, v := range values {
+		r.m.Graph.Outputs = append(r.m.Graph.Outputs, &onnx.Value{Name: v})
+	}
+	r.m.Strip()
+	model, err := r.m.Encode()
+	if err != nil {
+		return nil, err
+	}
+	_, described, err := ort.Describe(model)
+	if err != nil {
+		return nil, err
+	}
+	s.types, s.shapes = map[string]onnx.DataType{}, map[string][]int64{}
+	r.m.Graph.Outputs = nil
+	var outputs []string
+	ask := func(v string) {
+		outputs = append(outputs, v)
+		r.m.Graph.Outputs = append(r.m.Graph.Outputs, &onnx.Value{Name: v})
+	}
+	var tensors, floats []string
+	for _, d := range described {
+		if d.Type == onnx.Undefined {
+			continue // a sequence or map, which is no tap
+		}
+		s.types[d.Name] = d.Type
+		tensors = append(tensors, d.Name)
+		ask(r.node("distill/shape", "Shape", []string{d.Name}))
+	}
+	for _, v := range want {
+		if s.types[v].Float() {
+			floats = append(floats, v)
+			flat := r.constant("distill/flat", onnx.Int64s("", []int64{1}, []int64{-1}))
+			ask(r.node("distill/float", "Reshape", []string{r.toFloat("distill/float", v), flat}))
+		}
+	}
+	if len(tensors) == 0 {
+		return nil, errors.New("it makes no tensors")
+	}
+	if model, err = r.m.Encode(); err != nil {
+		return nil, err
+	}
+	session, err := ort.NewSession(model, []string{input}, outputs, ort.Options{Plain: true})
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	got, err := session.Run([]ort.Tensor{s.noise(kind, max(1, s.in.n), 0)}, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range tensors {
+		dims := make([]int64, len(got[i].Raw)/8)
+		for k := range dims {
+			dims[k] = int64(binary.LittleEndian.Uint64(got[i].Raw[8*k:]))
+		}
+		s.shapes[name] = dims
+	}
+	s.shapes[s.in.name] = s.in.layout.dims(max(1, s.in.n), s.in.h, s.in.w, s.in.c)
+	results := map[string][]float32{}
+	for i, name := range floats {
+		results[name] = got[len(tensors)+i].F32
+	}
+	return results, nil
+}
+
+// noise makes n images of deterministic noise: floats in 0..1, or bytes. Image
+// i of one call equals image 0 of a call with first = i.
+func (s *survey) noise(kind onnx.DataType, n, first int) ort.Tensor {
+	t := ort.Tensor{Type: kind, Dims: s.in.layout.dims(n, s.in.h, s.in.w, s.in.c)}
+	size := s.in.h * s.in.w * s.in.c
+	for i := range n {
+		rng := rand.New(rand.NewPCG(1, uint64(first+i)))
+		for range size {
+			if kind == onnx.Float32 {
+				t.F32 = append(t.F32, rng.Float32())
+			} else {
+				t.Raw = append(t.Raw, uint8(rng.Uint32()))
+			}
+		}
+	}
+	return t
+}
+
+// lastSoftmax finds a softmax from which the output differs in form only: by
+// its type, its shape, or a dropout that does nothing at inference. It returns
+// the softmax's operand and result, or nothing.
+func lastSoftmax(x *onnx.Index, output string) (operand, result string) {
+	for v := output; ; {
+		n := x.Producer(v)
+		if n == nil || len(n.Inputs) == 0 || len(n.Outputs) == 0 || n.Outputs[0] != v {
+			return "", ""
+		}
+		switch n.Op {
+		case "Softmax", "LogSoftmax":
+			return n.Inputs[0], v
+		case "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze":
+			v = n.Inputs[0]
+		default:
+			return "", ""
+		}
+	}
+}
+
+// planScores decides where logits come from, by what the model answered to
+// noise: a softmax is believed when it turns its operand into the output.
+func (s *survey) planScores(output, operand, softmax string, results map[string][]float32) error {
+	shape, n := s.shapes[output], max(1, s.in.n)
+	if !s.types[output].Float() || !scores(shape) || shape[0] != int64(n) {
+		return fmt.Errorf("teachers: output %q is %v %v for a batch of %d; a classifier teacher gives [batch, classes] with two classes or more", output, s.types[output], shape, n)
+	}
+	s.classes = int(slices.Max(shape[1:]))
+	s.plan = scorePlan{value: output, elem: s.types[output], rank: len(shape), from: LogitsOutput}
+	got := results[output]
+	if before := results[operand]; len(before) == len(got) && operand != "" {
+		p := make([]float32, len(got))
+		for k, form := range []func(z, p []float32){softmaxOf, logSoftmaxOf} {
+			for i := range n {
+				form(before[i*s.classes:(i+1)*s.classes], p[i*s.classes:(i+1)*s.classes])
+			}
+			if !near(p, got, probabilityTolerance) {
+				continue
+			}
+			s.plan.from, s.plan.probabilities = LogitsBeforeSoftmax, k == 0
+			s.plan.note = fmt.Sprintf("output %q is a %s; logits are taken before it", output, [2]string{"softmax", "log-softmax"}[k])
+			if softmax == output {
+				s.plan.value, s.plan.elem, s.plan.rank = operand, s.types[operand], len(s.shapes[operand])
+			} else {
+				s.plan.bypass = [2]string{softmax, operand}
+			}
+			return nil
+		}
+	}
+	probabilities, logs := true, true
+	for i := range n {
+		row := got[i*s.classes : (i+1)*s.classes]
+		sum, expSum := 0.0, 0.0
+		for _, v := range row {
+			sum += float64(v)
+			expSum += math.Exp(float64(v))
+			probabilities = probabilities && v >= 0
+			logs = logs && v <= 0
+		}
+		probabilities = probabilities && math.Abs(sum-1) < probabilityTolerance
+		logs = logs && math.Abs(expSum-1) < probabilityTolerance
+	}
+	switch {
+	case probabilities:
+		s.plan.from, s.plan.probabilities = LogitsLogP, true
+		s.plan.note = fmt.Sprintf("output %q holds probabilities and no softmax to take logits before was found; log p is used", output)
+	case logs:
+		s.plan.note = fmt.Sprintf("output %q holds logarithms of probabilities, which serve as logits", output)
+	}
+	return nil
+}
+
+// probabilityTolerance is how far a row of probabilities may be from adding up
+// to 1, and one softmax from another: half precision carries about 1e-3.
+const probabilityTolerance = 5e-3
+
+func near(a, b []float32, tolerance float64) bool {
+	for i := range a {
+		if d := math.Abs(float64(a[i]) - float64(b[i])); !(d <= tolerance) {
+			return false
+		}
+	}
+	return true
+}
+
+func softmaxOf(z, p []float32) {
+	logSoftmaxOf(z, p)
+	for i, v := range p {
+		p[i] = float32(math.Exp(float64(v)))
+	}
+}
+
+func logSoftmaxOf(z, p []float32) {
+	top, sum := float64(slices.Max(z)), 0.0
+	for _, v := range z {
+		sum += math.Exp(float64(v) - top)
+	}
+	log := top + math.Log(sum)
+	for i, v := range z {
+		p[i] = float32(float64(v) - log)
+	}
+}

@@ -1,0 +1,268 @@
+package teachers
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+)
+
+var (
+	nhwcToNCHW = []int64{0, 3, 1, 2}
+	nchwToNHWC = []int64{0, 2, 3, 1}
+)
+
+func permutes(perm, want []int64) bool { return slices.Equal(perm, want) }
+
+// spatialOps work on [N, C, ...spatial axes] by definition: their first operand
+// and first result are NCHW.
+var spatialOps = set(
+	"AveragePool", "BatchNormalization", "Conv", "ConvInteger", "ConvTranspose", "DepthToSpace", "FusedConv",
+	"GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN",
+	"LpPool", "MaxPool", "QLinearConv", "SpaceToDepth")
+
+// samePlaceOps keep the order of the axes of their tensor operands.
+var samePlaceOps = set(
+	"Abs", "Add", "Cast", "Ceil", "Celu", "Clip", "Concat", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf", "Exp",
+	"Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Max", "Mean", "Min", "Mish", "Mul",
+	"Neg", "PRelu", "Pad", "Pow", "QuantizeLinear", "Relu", "Resize", "Selu", "Sigmoid", "Slice", "Softplus", "Softsign",
+	"Split", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu", "Upsample", "Where",
+	// Dense layers and normalisation over the last axis, as channels-last
+	// networks have them.
+	"LayerNormalization", "MatMul")
+
+// weighingOps are where a network's learned features begin: what lies before
+// the first of them is still the image.
+var weighingOps = set("Conv", "ConvInteger", "ConvTranspose", "FusedConv", "Gemm", "MatMul", "MatMulInteger", "QLinearConv", "QLinearMatMul")
+
+// shapeOps tell the size of a tensor and pass none of its content on.
+var shapeOps = set("Shape", "Size")
+
+func set(names ...string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+// throats returns, in graph order, the values that every path from image to
+// logits passes through: the dominators of the logits in the graph of values,
+// without the image and the logits. Values made before any learned weight are
+// left out.
+//
+// All values that lie on some path are numbered in graph order, in which every
+// edge leads upwards. A value then lies on all paths exactly when no edge leads
+// from below it to above it: such an edge is part of a path around it, and a
+// path around it has such an edge. Edges through Shape carry no image and do
+// not count; exporters like to compute the last Reshape from the first tensor.
+func throats(g *onnx.Graph, x *onnx.Index, image, logits string) []string {
+	type edge struct{ from, to string }
+	var edges []edge
+	reached := map[string]bool{image: true}
+	learned := map[string]bool{}
+	order := []string{image}
+	follow := func(v string) {
+		for _, n := range x.Consumers(v) {
+			if shapeOps[n.Op] {
+				continue
+			}
+			for _, o := range n.Outputs {
+				if o == "" {
+					continue
+				}
+				edges = append(edges, edge{v, o})
+				reached[o] = true
+				learned[o] = learned[o] || learned[v] || weighingOps[n.Op]
+			}
+		}
+	}
+	follow(image)
+	for _, n := range g.Nodes {
+		for _, o := range n.Outputs {
+			if o != "" && reached[o] {
+				order = append(order, o)
+				follow(o)
+			}
+		}
+	}
+	// Backwards: only what leads to the logits counts.
+	leads := map[string]bool{logits: true}
+	for _, e := range slices.Backward(edges) {
+		if leads[e.to] {
+			leads[e.from] = true
+		}
+	}
+	at := map[string]int{}
+	var path []string
+	for _, v := range order {
+		if leads[v] {
+			at[v] = len(path)
+			path = append(path, v)
+		}
+	}
+	highest := make([]int, len(path)) // highest[i]: where the longest edge out of i leads
+	for _, e := range edges {
+		if leads[e.from] && leads[e.to] {
+			highest[at[e.from]] = max(highest[at[e.from]], at[e.to])
+		}
+	}
+	var out []string
+	far := 0
+	for i, v := range path {
+		if far <= i && v != image && v != logits && learned[v] {
+			out = append(out, v)
+		}
+		far = max(far, highest[i])
+	}
+	return out
+}
+
+// layouts works out the axis order of the graph's four-axis values, as far as
+// operators that fix it, and the image, tell. It spreads what is known forwards
+// and backwards until nothing changes.
+func layouts(g *onnx.Graph, x *onnx.Index, image string, layout Layout) map[string]Layout {
+	known := map[string]Layout{image: layout}
+	changed := true
+	learn := func(v string, l Layout) {
+		if v == "" || l == "" || known[v] != "" || x.Constant(v) != nil {
+			return
+		}
+		known[v], changed = l, true
+	}
+	visit := func(n *onnx.Node) {
+		if len(n.Inputs) == 0 || len(n.Outputs) == 0 {
+			return
+		}
+		switch {
+		case spatialOps[n.Op]:
+			learn(n.Inputs[0], NCHW)
+			learn(n.Outputs[0], NCHW)
+		case n.Op == "Transpose":
+			switch p := n.Ints("perm"); {
+			case permutes(p, nhwcToNCHW) && known[n.Inputs[0]] != NCHW:
+				learn(n.Inputs[0], NHWC)
+				learn(n.Outputs[0], NCHW)
+			case permutes(p, nchwToNHWC) && known[n.Inputs[0]] != NHWC:
+				learn(n.Inputs[0], NCHW)
+				learn(n.Outputs[0], NHWC)
+			}
+		case samePlaceOps[n.Op]:
+			var l Layout
+			for _, v := range slices.Concat(n.Inputs, n.Outputs) {
+				l = cmp.Or(l, known[v])
+			}
+			for _, v := range slices.Concat(n.Inputs, n.Outputs) {
+				learn(v, l)
+			}
+		}
+	}
+	for changed {
+		changed = false
+		for _, n := range g.Nodes {
+			visit(n)
+		}
+		for _, n := range slices.Backward(g.Nodes) {
+			visit(n)
+		}
+	}
+	return known
+}
+
+// tapAt reads a value's shape in its layout. It reports false for anything but
+// four axes of positive length with some height and width.
+func tapAt(name string, shape []int64, l Layout) (Tap, bool) {
+	if len(shape) != 4 || slices.Min(shape) < 1 {
+		return Tap{}, false
+	}
+	t := Tap{Name: name, Layout: l, C: int(shape[1]), H: int(shape[2]), W: int(shape[3])}
+	if l == NHWC {
+		t.H, t.W, t.C = int(shape[1]), int(shape[2]), int(shape[3])
+	}
+	return t, t.H > 1 && t.W > 1
+}
+
+// suggest marks the last tap of each resolution; taps are in graph order.
+func suggest(taps []Tap) {
+	last := map[[2]int]int{}
+	for i, t := range taps {
+		last[[2]int{t.H, t.W}] = i
+	}
+	for _, i := range last {
+		taps[i].Suggested = true
+	}
+}
+
+// valueNamed finds the value a user means: by its name, or by the name of the
+// node that makes it where the node makes one value only.
+func valueNamed(g *onnx.Graph, name string) (string, error) {
+	var all []string
+	for _, n := range g.Nodes {
+		for _, o := range n.Outputs {
+			if o == name {
+				return o, nil
+			}
+			if o != "" {
+				all = append(all, o)
+			}
+		}
+	}
+	for _, n := range g.Nodes {
+		if n.Name == name && len(n.Outputs) == 1 {
+			return n.Outputs[0], nil
+		}
+	}
+	hint := ""
+	if close := nearest(name, all, 5); len(close) > 0 {
+		hint = "did you mean " + quoted(close) + "? "
+	}
+	return "", fmt.Errorf("teachers: no value of the model is called %q; %s`distill inspect` lists the taps", name, hint)
+}
+
+// nearest returns up to limit names that look like name, the closest first:
+// those that contain it or are a few edits away.
+func nearest(name string, all []string, limit int) []string {
+	type match struct {
+		name     string
+		distance int
+	}
+	var found []match
+	lower := strings.ToLower(name)
+	for _, a := range all {
+		d := edits(lower, strings.ToLower(a))
+		if d > max(2, len(name)/3) {
+			if len(name) < 3 || !strings.Contains(strings.ToLower(a), lower) {
+				continue
+			}
+		}
+		found = append(found, match{a, d})
+	}
+	slices.SortStableFunc(found, func(a, b match) int { return cmp.Compare(a.distance, b.distance) })
+	var out []string
+	for _, m := range found[:min(limit, len(found))] {
+		out = append(out, m.name)
+	}
+	return out
+}
+
+// edits is the Levenshtein distance of two strings, by bytes.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
