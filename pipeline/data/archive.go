@@ -1,0 +1,328 @@
+package data
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+var (
+	_ container = (*tarFile)(nil)
+	_ container = (*heldFiles)(nil)
+	_ container = (*zipFile)(nil)
+)
+
+// tarFile is an uncompressed tar: its entries are re-read by offset.
+type tarFile struct {
+	f    *os.File
+	list []file // ref is the offset of the content
+}
+
+// heldFiles is a compressed tar, which can only be read from the front: the
+// entries that may be data are kept in memory as they are encoded.
+type heldFiles struct{ list []file }
+
+// zipFile is a zip: each entry is found by the central directory and inflated
+// when it is wanted.
+type zipFile struct {
+	f    *os.File
+	zip  *zip.Reader
+	list []file // ref is the index in zip.File
+}
+
+// openTar lists an uncompressed tar and takes over f.
+func openTar(f *os.File, keep func(string) bool) (*tarFile, error) {
+	t := &tarFile{f: f}
+	at := func() (int64, error) { return f.Seek(0, io.SeekCurrent) }
+	list, err := walkTar(f, at, keep, func(e *file, _ *tar.Reader) error {
+		var err error
+		e.ref, err = at()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range list {
+		if e.ref+e.size > info.Size() {
+			return nil, fmt.Errorf("the archive ends inside %s; it was cut short", e.name)
+		}
+	}
+	t.list = list
+	return t, nil
+}
+
+func (t *tarFile) files() []file { return t.list }
+
+func (t *tarFile) open(e *file) (io.ReadCloser, error) {
+	return io.NopCloser(io.NewSectionReader(t.f, e.ref, e.size)), nil
+}
+
+func (t *tarFile) Close() error { return t.f.Close() }
+
+// openTarGz reads a gzip-compressed tar to its end, keeping at most limit bytes of
+// content. f is not needed afterwards.
+func openTarGz(f *os.File, keep func(string) bool, limit int64) (*heldFiles, error) {
+	z, err := gzip.NewReader(bufio.NewReaderSize(f, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	// Skipped entries cost time, not memory; this bounds the time.
+	r := &io.LimitedReader{R: z, N: 64*limit + 1<<30}
+	var held int64
+	var read int64
+	at := func() (int64, error) { return read, nil }
+	list, err := walkTar(counter{r, &read}, at, keep, func(e *file, t *tar.Reader) error {
+		held += e.size
+		if held > limit {
+			return fmt.Errorf("its files need more than %d bytes of memory when decompressed; "+
+				"unpack it, or repack it as .tar or .zip, which are read in place", limit)
+		}
+		var err error
+		e.held, err = readTo(t, e.size, int(min(e.size, 1<<20)), nil)
+		if err == nil && int64(len(e.held)) != e.size {
+			err = io.ErrUnexpectedEOF
+		}
+		if err == nil && e.held == nil {
+			e.held = []byte{}
+		}
+		return err
+	})
+	if err == nil {
+		_, err = io.Copy(io.Discard, r) // to the checksum
+	}
+	if err == nil && r.N == 0 {
+		err = fmt.Errorf("it decompresses to more than %d bytes", 64*limit+1<<30)
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("the archive was cut short: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &heldFiles{list}, nil
+}
+
+func (h *heldFiles) files() []file { return h.list }
+
+func (h *heldFiles) open(e *file) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(e.held)), nil
+}
+
+func (h *heldFiles) Close() error { return nil }
+
+// counter counts the bytes read.
+type counter struct {
+	io.Reader
+	n *int64
+}
+
+func (c counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	*c.n += int64(n)
+	return n, err
+}
+
+// walkTar lists the regular files of a tar that keep accepts, calling found with
+// each while the reader stands at its content. at tells the position in r:
+// tar.Reader does not read ahead, so after Next it is the entry's first byte.
+func walkTar(r io.Reader, at func() (int64, error), keep func(string) bool, found func(*file, *tar.Reader) error) ([]file, error) {
+	t := tar.NewReader(r)
+	var list []file
+	byName := map[string]int{}
+	last := "its start"
+	var end int64 // of the entry before, padding included; -1 unknown
+	for {
+		h, err := t.Next()
+		here, atErr := at()
+		if atErr != nil {
+			return nil, atErr
+		}
+		if err == io.EOF {
+			// An archive ends with blocks of zeros, which Next has read.
+			if end >= 0 && here < end+tarBlock {
+				return nil, fmt.Errorf("the archive has no end after %s; it was cut short", last)
+			}
+			return sortFiles(list), nil
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // entryName judges paths
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil, fmt.Errorf("the archive was cut short after %s: %w", last, err)
+			}
+			return nil, fmt.Errorf("after %s: %w", last, err)
+		}
+		switch {
+		case sparse(h):
+			end = -1
+		case h.Typeflag == tar.TypeReg:
+			end = here + (h.Size+tarBlock-1)/tarBlock*tarBlock
+		default:
+			end = here
+		}
+		name, ok, err := entryName(h.Name)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || hidden(name) || !keep(name) {
+			continue
+		}
+		if sparse(h) {
+			return nil, fmt.Errorf("%s is stored as a sparse file; repack the archive without --sparse", name)
+		}
+		e := file{name: name, size: h.Size}
+		switch h.Typeflag {
+		case tar.TypeReg:
+			if err := found(&e, t); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		case tar.TypeLink:
+			// Backup tools store the second name of one file as a link to the first.
+			target, ok, err := entryName(h.Linkname)
+			if err != nil {
+				return nil, err
+			}
+			i, seen := byName[target]
+			if !ok || !seen {
+				return nil, fmt.Errorf("%s is a hard link to %q, which is not in the archive before it", name, h.Linkname)
+			}
+			e = list[i]
+			e.name = name
+		default:
+			continue // folders; symbolic links and devices have no content here
+		}
+		if len(list) >= maxFiles {
+			return nil, fmt.Errorf("more than %d files", maxFiles)
+		}
+		byName[name] = len(list)
+		list = append(list, e)
+		last = name
+	}
+}
+
+// tarBlock is the unit that tar pads to.
+const tarBlock = 512
+
+// sparse reports whether an entry's content has holes that are not in the file.
+func sparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+// openZip lists a zip and takes over f.
+func openZip(f *os.File, keep func(string) bool) (*zipFile, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	z, err := zip.NewReader(f, info.Size())
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // entryName judges paths
+		return nil, fmt.Errorf("%w; the archive may have been cut short", err)
+	}
+	c := &zipFile{f: f, zip: z}
+	for i, e := range z.File {
+		// Some Windows tools write backslashes.
+		name, ok, err := entryName(strings.ReplaceAll(e.Name, `\`, "/"))
+		if err != nil {
+			return nil, err
+		}
+		if !ok || !e.Mode().IsRegular() || strings.HasSuffix(e.Name, "/") || hidden(name) || !keep(name) {
+			continue
+		}
+		if e.Flags&1 != 0 {
+			return nil, fmt.Errorf("%s is encrypted; repack the archive without a password", name)
+		}
+		if e.UncompressedSize64 > 1<<62 {
+			return nil, fmt.Errorf("%s claims to be %d bytes long", name, e.UncompressedSize64)
+		}
+		if len(c.list) >= maxFiles {
+			return nil, fmt.Errorf("more than %d files", maxFiles)
+		}
+		c.list = append(c.list, file{name: name, size: int64(e.UncompressedSize64), ref: int64(i)})
+	}
+	c.list = sortFiles(c.list)
+	return c, nil
+}
+
+func (z *zipFile) files() []file { return z.list }
+
+func (z *zipFile) open(e *file) (io.ReadCloser, error) { return z.zip.File[e.ref].Open() }
+
+func (z *zipFile) Close() error { return z.f.Close() }
+
+// openContainer opens path as a folder or an archive, known by its first bytes.
+// A path to one file of a binary data set stands for the folder it is in, of
+// which only files of that data set are listed.
+func openContainer(name string, l *listing, limit int64) (c container, err error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return openFolder(name, l.keep)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	taken := false
+	defer func() {
+		if !taken || err != nil {
+			f.Close()
+		}
+	}()
+
+	if format := binaryFormat(info.Name()); format != "" {
+		return openFolder(filepath.Dir(name), func(n string) bool {
+			return !strings.Contains(n, "/") && binaryFormat(n) == format
+		})
+	}
+	head := make([]byte, 512)
+	n, err := io.ReadFull(f, head)
+	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
+		return nil, err
+	}
+	head = head[:n]
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
+		taken = true
+		return openZip(f, l.keep)
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		return openTarGz(f, l.keep, limit)
+	case len(head) > 262 && string(head[257:262]) == "ustar", strings.EqualFold(filepath.Ext(name), ".tar"):
+		taken = true
+		return openTar(f, l.keep)
+	}
+	for _, other := range []struct{ magic, name string }{
+		{"BZh", "bzip2"}, {"\xfd7zXZ\x00", "xz"}, {"7z\xbc\xaf\x27\x1c", "7-Zip"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"Rar!", "RAR"},
+	} {
+		if bytes.HasPrefix(head, []byte(other.magic)) {
+			return nil, fmt.Errorf("%s archives are not read; repack it as .tar, .tar.gz or .zip", other.name)
+		}
+	}
+	return nil, fmt.Errorf("not a data set; wanted %s", accepted)
+}
+
+// accepted is what Open reads, for errors.
+const accepted = "a folder of class folders with images, a .tar, .tar.gz, .tgz or .zip of one, CIFAR-10 or CIFAR-100 binary batches, " +
+	"IDX files (train-images-idx3-ubyte, plain or .gz) or SVHN's train_32x32.mat"
