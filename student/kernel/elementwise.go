@@ -34,6 +34,12 @@ func Binary[T Float](n int, f func(dst, a, b []T)) (run func(dst, a, b []T) erro
 	}
 }
 
+// floats32 returns x where its elements are float32, else nil.
+func floats32[T Float](x []T) []float32 {
+	s, _ := any(x).([]float32)
+	return s
+}
+
 // The functions below compute dst[i] from element i of their operands, for
 // Unary and Binary. Operands are as long as dst and may be dst.
 
@@ -79,7 +85,7 @@ func Sqrt[T Float](dst, x []T) {
 // ReLU computes max(x, 0). NaN stays NaN, so that a broken activation shows.
 func ReLU[T Float](dst, x []T) {
 	x = x[:len(dst)]
-	for i := range dst {
+	for i := vectorReLU(floats32(dst), floats32(x)); i < len(dst); i++ {
 		dst[i] = max(x[i], 0)
 	}
 }
@@ -87,7 +93,7 @@ func ReLU[T Float](dst, x []T) {
 // Add computes a + b.
 func Add[T Float](dst, a, b []T) {
 	a, b = a[:len(dst)], b[:len(dst)]
-	for i := range dst {
+	for i := vectorAdd(floats32(dst), floats32(a), floats32(b)); i < len(dst); i++ {
 		dst[i] = a[i] + b[i]
 	}
 }
@@ -103,7 +109,7 @@ func Sub[T Float](dst, a, b []T) {
 // Mul computes a · b.
 func Mul[T Float](dst, a, b []T) {
 	a, b = a[:len(dst)], b[:len(dst)]
-	for i := range dst {
+	for i := vectorMul(floats32(dst), floats32(a), floats32(b)); i < len(dst); i++ {
 		dst[i] = a[i] * b[i]
 	}
 }
@@ -124,7 +130,7 @@ func Gate[T Float](dst, x, g []T) {
 	switch dst := any(dst).(type) {
 	case []float32:
 		x, g := any(x).([]float32)[:len(dst)], any(g).([]float32)[:len(dst)]
-		for i := range dst {
+		for i := vectorGate(dst, x, g); i < len(dst); i++ {
 			var mask uint32
 			if x[i] > 0 {
 				mask = math.MaxUint32
