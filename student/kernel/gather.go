@@ -42,6 +42,7 @@ type gather[T Float] struct {
 	parts         int // the panels of an item are shared out to as many
 
 	phases []phase
+	bare   bool // some pixels are in no phase: no weight reaches them
 	panels []panel
 	packed int // elements
 	buffer int // elements of a window
@@ -81,6 +82,9 @@ func (g *gather[T]) finish(convGroups, macs int, pack func(p *panel, b []T)) Con
 	items := g.groups * g.bands
 	if want := 2 * Workers(); items < want {
 		g.parts = min(len(g.panels), want/items, macs/itemMACs/items)
+	}
+	if g.bare {
+		g.parts = 1 // an item clears its rows before it fills them
 	}
 	g.parts = max(g.parts, 1)
 
@@ -129,30 +133,35 @@ func (g *gather[T]) item(worker, i int) {
 	src := load(&g.src, buf, g.x, n, images, band)
 	dst := g.dst[(n*g.h+band*g.rows)*g.w*g.c:]
 
+	if g.bare {
+		rows := min(g.rows, g.h-band*g.rows)
+		clear(dst[:images*rows*g.w*g.c])
+	}
+
 	from, to := part*len(g.panels)/g.parts, (part+1)*len(g.panels)/g.parts
 	for i := range g.panels[from:to] {
 		p := &g.panels[from+i]
 		ph := &g.phases[p.phase]
 		d, x, b := dst[p.group*g.kg+p.first:], src[p.group*g.cg:], g.panelMemory[p.at:]
 		full := ph.count[shape] - ph.leftOver[shape]
-		for t := 0; t < full; t += g.m.pixels {
-			g.sum(p, ph, d, x, b, tmp, ph.srcOff[t:t+g.m.pixels], ph.dstOff[t:t+g.m.pixels])
-		}
+		g.sum(p, ph, d, x, b, tmp, ph.srcOff[:full], ph.dstOff[:full])
 		if ph.leftOver[shape] > 0 {
 			g.sum(p, ph, d, x, b, tmp, ph.tailSrc[shape], ph.tailDst[shape])
 		}
 	}
 }
 
-// sum computes one tile, by way of tmp where the panel is not full.
+// sum computes whole tiles, by way of tmp where the panel is not full.
 func (g *gather[T]) sum(p *panel, ph *phase, dst, src, b, tmp []T, srcOff, dstOff []int) {
-	if p.cols == p.width {
+	if p.cols == p.width && len(srcOff) > 0 {
 		g.m.tile(p.width, dst, src, b, srcOff, dstOff, ph.runs, ph.runLen)
 		return
 	}
-	g.m.tile(p.width, tmp, src, b, srcOff, g.tileAt, ph.runs, ph.runLen)
-	for i, off := range dstOff {
-		copy(dst[off:off+p.cols], tmp[g.tileAt[i]:])
+	for n := g.m.pixels; len(srcOff) > 0; srcOff, dstOff = srcOff[n:], dstOff[n:] {
+		g.m.tile(p.width, tmp, src, b, srcOff[:n], g.tileAt, ph.runs, ph.runLen)
+		for i, off := range dstOff[:n] {
+			copy(dst[off:off+p.cols], tmp[g.tileAt[i]:])
+		}
 	}
 }
 
@@ -270,15 +279,17 @@ func convBackwardData[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 			if len(us) == 0 || len(vs) == 0 {
 				continue
 			}
+			if len(rs) == 0 || len(ss) == 0 {
+				g.bare = true
+				continue
+			}
 			var ph phase
 			for _, r := range rs {
 				for _, t := range ss {
 					ph.taps = append(ph.taps, r*s.S+t)
 				}
 			}
-			if len(ph.taps) > 0 {
-				ph.merge(scaled(rOff, row), scaled(sOff, s.K), g.cg, s.Groups > 1)
-			}
+			ph.merge(scaled(rOff, row), scaled(sOff, s.K), g.cg, s.Groups > 1)
 			g.place(&ph, us, scaled(shifted(uOff, -top), row), vs, scaled(shifted(vOff, -left), s.K))
 			g.phases = append(g.phases, ph)
 		}

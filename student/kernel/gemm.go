@@ -12,7 +12,7 @@ type micro[T Float] struct {
 	pixels int
 	widths [2]int
 
-	// tile computes width output channels of pixels output pixels:
+	// tile computes width output channels of some tiles of pixels:
 	//
 	//	dst[dstOff[p]+j] = Σ_r Σ_i src[srcOff[p]+runs[r]+i] · b[(r·runLen+i)·width+j]
 	tile func(width int, dst, src, b []T, srcOff, dstOff, runs []int, runLen int)
@@ -22,7 +22,8 @@ type micro[T Float] struct {
 	units   int
 	columns [2]int
 
-	// rank adds the products of cols output pixels in each of some rows:
+	// rank adds the products of cols output pixels in each of some rows, for
+	// some tiles of units:
 	//
 	//	dst[dstOff[u]+j] += Σ_row Σ_q dy[dyOff[u]+row.dy+q·dyStep] · x[row.x+q·xStep+j]
 	rank func(columns int, dst, x, dy []T, dyOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int)
@@ -50,6 +51,12 @@ func portable[T Float]() *micro[T] {
 
 // tileGo is micro.tile for four pixels and four output channels.
 func tileGo[T Float](_ int, dst, src, b []T, srcOff, dstOff, runs []int, runLen int) {
+	for ; len(srcOff) >= 4; srcOff, dstOff = srcOff[4:], dstOff[4:] {
+		tile4x4(dst, src, b, srcOff, dstOff, runs, runLen)
+	}
+}
+
+func tile4x4[T Float](dst, src, b []T, srcOff, dstOff, runs []int, runLen int) {
 	var a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 T
 	for _, run := range runs {
 		x0 := src[srcOff[0]+run:][:runLen]
@@ -89,6 +96,12 @@ func tileGo[T Float](_ int, dst, src, b []T, srcOff, dstOff, runs []int, runLen 
 
 // rankGo is micro.rank for four output channels and four weights of each.
 func rankGo[T Float](_ int, dst, x, dy []T, dyOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int) {
+	for ; len(dyOff) >= 4; dyOff, dstOff = dyOff[4:], dstOff[4:] {
+		rank4x4(dst, x, dy, dyOff, dstOff, rows, cols, xStep, dyStep)
+	}
+}
+
+func rank4x4[T Float](dst, x, dy []T, dyOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int) {
 	var a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 T
 	for _, row := range rows {
 		i, j := row.x, row.dy

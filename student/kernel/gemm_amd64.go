@@ -20,13 +20,7 @@ func tileAVX2(width int, dst, src, b []float32, srcOff, dstOff, runs []int, runL
 	if width == 8 {
 		f = tile6x8
 	}
-	if len(runs) == 0 { // an output that no weight reaches
-		for _, off := range dstOff[:6] {
-			clear(dst[off : off+width])
-		}
-		return
-	}
-	f(&dst[0], &src[0], &b[0], &srcOff[0], &dstOff[0], &runs[0], len(runs), runLen)
+	f(&dst[0], &src[0], &b[0], &srcOff[0], &dstOff[0], &runs[0], len(runs), runLen, len(srcOff)/6)
 }
 
 func rankAVX2(columns int, dst, x, dy []float32, dyOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int) {
@@ -34,17 +28,17 @@ func rankAVX2(columns int, dst, x, dy []float32, dyOff, dstOff []int, rows []ran
 	if columns == 16 {
 		f = rank4x16
 	}
-	f(&dst[0], &x[0], &dy[0], &dyOff[0], &dstOff[0], &rows[0].x, len(rows), cols, xStep, dyStep)
+	f(&dst[0], &x[0], &dy[0], &dyOff[0], &dstOff[0], &rows[0].x, len(rows), cols, xStep, dyStep, len(dyOff)/4)
 }
 
 //go:noescape
-func tile6x16(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen int)
+func tile6x16(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen, tiles int)
 
 //go:noescape
-func tile6x8(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen int)
+func tile6x8(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen, tiles int)
 
 //go:noescape
-func rank4x24(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep int)
+func rank4x24(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep, tiles int)
 
 //go:noescape
-func rank4x16(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep int)
+func rank4x16(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep, tiles int)

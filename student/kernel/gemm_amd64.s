@@ -121,8 +121,9 @@
 	VFMADD231PS  Y0, Y3, a;       \
 	VFMADD231PS  Y1, Y3, b
 
-// func tile6x16(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen int)
-TEXT ·tile6x16(SB), NOSPLIT, $0-64
+// func tile6x16(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen, tiles int)
+TEXT ·tile6x16(SB), NOSPLIT, $0-72
+tile16:
 	POINTERS
 
 run16:
@@ -170,11 +171,16 @@ store16:
 	VMOVUPS Y13, 32(DI)(R12*4)
 	VMOVUPS Y14, (DI)(R13*4)
 	VMOVUPS Y15, 32(DI)(R13*4)
+	ADDQ    $48, srcOff+24(FP)
+	ADDQ    $48, dstOff+32(FP)
+	DECQ    tiles+64(FP)
+	JNZ     tile16
 	VZEROUPPER
 	RET
 
-// func tile6x8(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen int)
-TEXT ·tile6x8(SB), NOSPLIT, $0-64
+// func tile6x8(dst, src, b *float32, srcOff, dstOff, runs *int, nRuns, runLen, tiles int)
+TEXT ·tile6x8(SB), NOSPLIT, $0-72
+tile8:
 	POINTERS
 
 run8:
@@ -234,11 +240,16 @@ store8:
 	VMOVUPS Y10, (DI)(R11*4)
 	VMOVUPS Y12, (DI)(R12*4)
 	VMOVUPS Y14, (DI)(R13*4)
+	ADDQ    $48, srcOff+24(FP)
+	ADDQ    $48, dstOff+32(FP)
+	DECQ    tiles+64(FP)
+	JNZ     tile8
 	VZEROUPPER
 	RET
 
-// func rank4x24(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep int)
-TEXT ·rank4x24(SB), NOSPLIT, $0-80
+// func rank4x24(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep, tiles int)
+TEXT ·rank4x24(SB), NOSPLIT, $0-88
+tile24:
 	GRADIENTS
 
 row24:
@@ -277,11 +288,16 @@ store24:
 	ADDTO(0, R11, Y13)
 	ADDTO(32, R11, Y14)
 	ADDTO(64, R11, Y15)
+	ADDQ $32, dyOff+24(FP)
+	ADDQ $32, dstOff+32(FP)
+	DECQ tiles+80(FP)
+	JNZ  tile24
 	VZEROUPPER
 	RET
 
-// func rank4x16(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep int)
-TEXT ·rank4x16(SB), NOSPLIT, $0-80
+// func rank4x16(dst, x, dy *float32, dyOff, dstOff, rows *int, nRows, cols, xStep, dyStep, tiles int)
+TEXT ·rank4x16(SB), NOSPLIT, $0-88
+tile16:
 	GRADIENTS
 
 row16:
@@ -315,5 +331,9 @@ store16:
 	ADDTO(32, R10, Y9)
 	ADDTO(0, R11, Y10)
 	ADDTO(32, R11, Y11)
+	ADDQ $32, dyOff+24(FP)
+	ADDQ $32, dstOff+32(FP)
+	DECQ tiles+80(FP)
+	JNZ  tile16
 	VZEROUPPER
 	RET

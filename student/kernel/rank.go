@@ -27,24 +27,20 @@ type weightGrad[T Float] struct {
 	xStep, dyStep int
 	flat          bool // one row of the table stands for a whole block
 
-	units   []unitTile
-	columns []columnTile
-	chunks  int
-	parts   int // the units of a chunk are shared out to as many items
-	sums    int // elements of a chunk's sums
-	buffer  int
-	tile    int
-	tileAt  []int
+	dyOff, dstOff []int // of each unit: an output channel
+	unitCount     []int // output channels of each tile of units, filled up by repeating the last
+	groupTiles    int   // tiles of units in a group
+	columns       []columnTile
+	chunks        int
+	parts         int // the tiles of units of a chunk are shared out to as many items
+	sums          int // elements of a chunk's sums
+	buffer        int
+	tile          int
+	tileAt        []int
 
 	x, dy, dst   []T
 	chunkMemory  []T
 	workerMemory []T
-}
-
-// unitTile is some output channels of a group.
-type unitTile struct {
-	group, first, count int
-	dyOff, dstOff       []int
 }
 
 // columnTile is some weights that stand in a row: those of consecutive source
@@ -98,19 +94,20 @@ func convBackwardWeights[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 	g.sums = surplus + g.depth + m.columns[0]
 	for group := range s.Groups {
 		for k := 0; k < kg; k += m.units {
-			u := unitTile{group: group, first: k, count: min(m.units, kg-k)}
+			count := min(m.units, kg-k)
+			g.unitCount = append(g.unitCount, count)
 			for i := range m.units {
-				channel := group*kg + k + min(i, u.count-1)
-				u.dyOff = append(u.dyOff, channel)
-				if i < u.count {
-					u.dstOff = append(u.dstOff, channel*g.depth)
+				channel := group*kg + k + min(i, count-1)
+				g.dyOff = append(g.dyOff, channel)
+				if i < count {
+					g.dstOff = append(g.dstOff, channel*g.depth)
 				} else {
-					u.dstOff = append(u.dstOff, surplus)
+					g.dstOff = append(g.dstOff, surplus)
 				}
 			}
-			g.units = append(g.units, u)
 		}
 	}
+	g.groupTiles = len(g.unitCount) / s.Groups
 
 	g.xStep, g.dyStep = s.Stride[1]*s.C, s.K
 	g.flat = s.pointwise() && s.N == 1 && s.W == 1
@@ -133,7 +130,7 @@ func convBackwardWeights[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 	}
 	blocks := g.groups * g.bands
 	g.chunks = max(1, min(weightChunks, blocks, weightSums/g.sums))
-	g.parts = max(1, min(len(g.units), 2*Workers()/g.chunks, s.MACs()/itemMACs/g.chunks))
+	g.parts = max(1, min(len(g.unitCount), 2*Workers()/g.chunks, s.MACs()/itemMACs/g.chunks))
 
 	work := NewJob(g.chunks*g.parts, g.item)
 	if s.MACs() < itemMACs {
@@ -168,15 +165,14 @@ func convBackwardWeights[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 }
 
 // block says how n images of h rows are cut into the blocks whose products are
-// added at once: what they read should stay in the first cache level while
-// every pair of tiles passes over it.
+// added at once: enough pixels to be worth reading and writing the sums, few
+// enough that the second cache level holds what is read.
 func block(n, h, rowPixels, rowElements int) (images, rows int) {
-	const elements = 12 << 10 // 48 KiB of float32
+	const elements, pixels = 16 << 10, 128
 	if h*rowElements > elements {
-		// Enough pixels to be worth reading and writing the sums.
-		return 1, min(h, max(elements/max(rowElements, 1), (itemPixels+rowPixels-1)/rowPixels))
+		return 1, min(h, max(elements/max(rowElements, 1), (pixels+rowPixels-1)/rowPixels))
 	}
-	return max(1, min(n, itemPixels/(h*rowPixels), elements/(h*rowElements))), h
+	return max(1, min(n, pixels/(h*rowPixels), elements/(h*rowElements))), h
 }
 
 // tileWidths returns widths that cover n columns with the least surplus, and
@@ -207,19 +203,17 @@ func sum(s []int) (n int) {
 	return n
 }
 
-// item adds up one chunk of the blocks for some of the units.
+// item adds up one chunk of the blocks for some of the tiles of units.
 func (g *weightGrad[T]) item(worker, i int) {
 	chunk, part := i/g.parts, i%g.parts
-	units := g.units[part*len(g.units)/g.parts : (part+1)*len(g.units)/g.parts]
+	from, to := part*len(g.unitCount)/g.parts, (part+1)*len(g.unitCount)/g.parts
 	sums := g.chunkMemory[chunk*g.sums:][:g.sums]
-	for i := range units {
-		u := &units[i]
-		clear(sums[u.dstOff[0]:][:u.count*g.depth])
+	for t := from; t < to; t++ {
+		clear(sums[g.dstOff[t*g.m.units]:][:g.unitCount[t]*g.depth])
 	}
 	mine := g.workerMemory[worker*(g.buffer+g.tile):]
 	buf, tmp := mine[:g.buffer], mine[g.buffer:][:g.tile]
 	s := &g.shape
-	cg := s.C / s.Groups
 
 	blocks := g.groups * g.bands
 	for b := chunk * blocks / g.chunks; b < (chunk+1)*blocks/g.chunks; b++ {
@@ -233,22 +227,33 @@ func (g *weightGrad[T]) item(worker, i int) {
 		} else {
 			table = table[:images*rows]
 		}
-		for i := range units {
-			u := &units[i]
-			for j := range g.columns {
-				c := &g.columns[j]
-				v := x[u.group*cg+c.src:]
-				if c.cols == c.width {
-					g.m.rank(c.width, sums[c.dst:], v, dy, u.dyOff, u.dstOff, table, cols, g.xStep, g.dyStep)
-					continue
-				}
-				clear(tmp)
-				g.m.rank(c.width, tmp, v, dy, u.dyOff, g.tileAt, table, cols, g.xStep, g.dyStep)
-				for k := range u.count {
-					out := sums[u.dstOff[k]+c.dst:][:c.cols]
-					for i, v := range tmp[g.tileAt[k]:][:c.cols] {
-						out[i] += v
-					}
+		for t := from; t < to; {
+			group := t / g.groupTiles
+			end := min(to, (group+1)*g.groupTiles)
+			g.add(sums, x[group*(s.C/s.Groups):], dy, tmp, t, end, table, cols)
+			t = end
+		}
+	}
+}
+
+// add adds the products of a block for the tiles of units from and up to to,
+// which are of one group. Column by column, so that the source elements of one
+// stay in the first cache level while all units pass over them.
+func (g *weightGrad[T]) add(sums, x, dy, tmp []T, from, to int, table []rankRow, cols int) {
+	u := g.m.units
+	for i := range g.columns {
+		c := &g.columns[i]
+		if c.cols == c.width {
+			g.m.rank(c.width, sums[c.dst:], x[c.src:], dy, g.dyOff[from*u:to*u], g.dstOff[from*u:to*u], table, cols, g.xStep, g.dyStep)
+			continue
+		}
+		for t := from; t < to; t++ {
+			clear(tmp)
+			g.m.rank(c.width, tmp, x[c.src:], dy, g.dyOff[t*u:(t+1)*u], g.tileAt, table, cols, g.xStep, g.dyStep)
+			for k := range g.unitCount[t] {
+				out := sums[g.dstOff[t*u+k]+c.dst:][:c.cols]
+				for j, v := range tmp[g.tileAt[k]:][:c.cols] {
+					out[j] += v
 				}
 			}
 		}
