@@ -87,26 +87,15 @@ func batchLength(d Dim) int64 {
 	return -1
 }
 
+// shapeString writes a shape as "[batch 3 8 8]", the working mark as the batch.
 func shapeString(shape []Dim) string {
-	var b strings.Builder
-	b.WriteByte('[')
+	s := make([]string, len(shape))
 	for i, d := range shape {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		switch n, fixed := d.Fixed(); {
-		case fixed:
-			fmt.Fprint(&b, n)
-		case d.Param == marker:
-			b.WriteString("batch")
-		case d.Param != "":
-			b.WriteString(d.Param)
-		default:
-			b.WriteByte('?')
+		if s[i] = d.String(); d.Param == marker {
+			s[i] = "batch"
 		}
 	}
-	b.WriteByte(']')
-	return b.String()
+	return "[" + strings.Join(s, " ") + "]"
 }
 
 // renameBatch names the batch of a model that leaves its length open.

@@ -9,33 +9,28 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/onnxdistill/onnxdistill/onnx/internal/pb"
 )
-
-// maxNesting bounds how deep messages may lie inside each other; a subgraph
-// takes three or four levels. Protobuf's own default in C++, which every other
-// reader of these files has, is 100.
-const maxNesting = 200
 
 // Decode reads a model from the bytes of an ONNX file. It keeps no reference
 // to b. Tensors that lie in external files keep their External place and have
 // no Data; ReadFile fetches it.
 //
+// Memory follows the file: the tensors' bytes once, and for a file made to waste
+// it up to some 300 bytes for each of its own.
+//
 // Decode reports what cannot be represented: bytes that are no ONNX model,
 // tensor data in a field its type does not allow. Whether the model makes
 // sense is for Check to say.
 func Decode(b []byte) (*Model, error) {
-	var p pb.ModelProto
-	if err := (proto.UnmarshalOptions{RecursionLimit: maxNesting}).Unmarshal(b, &p); err != nil {
+	p, err := pb.Unmarshal(b)
+	if err != nil {
 		return nil, fmt.Errorf("onnx: not an ONNX model, or cut short: %w", err)
 	}
 	if p.Graph == nil {
 		return nil, errors.New("onnx: not an ONNX model, or an empty one: it has no graph")
 	}
-	m, err := decodeModel(&p)
+	m, err := decodeModel(p)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: decoding: %w", err)
 	}
@@ -59,9 +54,6 @@ func ReadFile(path string) (*Model, error) {
 	return m, nil
 }
 
-// unknown returns the fields of a message its schema does not name.
-func unknown(m proto.Message) []byte { return m.ProtoReflect().GetUnknown() }
-
 func decodeModel(p *pb.ModelProto) (*Model, error) {
 	m := &Model{
 		IRVersion:       p.GetIrVersion(),
@@ -72,7 +64,7 @@ func decodeModel(p *pb.ModelProto) (*Model, error) {
 		ModelVersion:    p.GetModelVersion(),
 		Doc:             p.GetDocString(),
 		Metadata:        decodePairs(p.MetadataProps),
-		rest:            unknown(p),
+		rest:            pb.Unknown(p),
 	}
 	var err error
 	if m.Graph, err = decodeGraph(p.Graph); err != nil {
@@ -118,7 +110,7 @@ func decodeFunction(p *pb.FunctionProto) (*Function, error) {
 		Name: p.GetName(), Domain: p.GetDomain(), Overload: p.GetOverload(), Doc: p.GetDocString(),
 		Inputs: p.Input, Outputs: p.Output, AttrNames: p.Attribute,
 		Opsets: decodeOpsets(p.OpsetImport), Metadata: decodePairs(p.MetadataProps),
-		rest: unknown(p),
+		rest: pb.Unknown(p),
 	}
 	err := func() (err error) {
 		if f.Attrs, err = decodeAll(p.AttributeProto, decodeAttr); err != nil {
@@ -137,7 +129,7 @@ func decodeFunction(p *pb.FunctionProto) (*Function, error) {
 }
 
 func decodeGraph(p *pb.GraphProto) (*Graph, error) {
-	g := &Graph{Name: p.GetName(), Doc: p.GetDocString(), Metadata: decodePairs(p.MetadataProps), rest: unknown(p)}
+	g := &Graph{Name: p.GetName(), Doc: p.GetDocString(), Metadata: decodePairs(p.MetadataProps), rest: pb.Unknown(p)}
 	err := func() (err error) {
 		if g.Nodes, err = decodeAll(p.Node, decodeNode); err != nil {
 			return err
@@ -166,7 +158,7 @@ func decodeNode(p *pb.NodeProto) (*Node, error) {
 	n := &Node{
 		Name: p.GetName(), Op: p.GetOpType(), Domain: p.GetDomain(), Doc: p.GetDocString(), Overload: p.GetOverload(),
 		Inputs: p.Input, Outputs: p.Output, Metadata: decodePairs(p.MetadataProps),
-		rest: unknown(p),
+		rest: pb.Unknown(p),
 	}
 	var err error
 	if n.Attrs, err = decodeAll(p.Attribute, decodeAttr); err != nil {
@@ -179,7 +171,7 @@ func decodeAttr(p *pb.AttributeProto) (*Attr, error) {
 	a := &Attr{
 		Name: p.GetName(), Doc: p.GetDocString(), Type: AttrType(p.GetType()), Ref: p.GetRefAttrName(),
 		Float: p.GetF(), Int: p.GetI(), Str: string(p.GetS()), Floats: p.Floats, Ints: p.Ints,
-		rest: unknown(p),
+		rest: pb.Unknown(p),
 	}
 	for _, s := range p.Strings {
 		a.Strs = append(a.Strs, string(s))
@@ -239,21 +231,21 @@ func attrTypeOf(p *pb.AttributeProto) AttrType {
 }
 
 func decodeValue(p *pb.ValueInfoProto) (*Value, error) {
-	v := &Value{Name: p.GetName(), Doc: p.GetDocString(), Metadata: decodePairs(p.MetadataProps), rest: unknown(p)}
+	v := &Value{Name: p.GetName(), Doc: p.GetDocString(), Metadata: decodePairs(p.MetadataProps), rest: pb.Unknown(p)}
 	if p.Type == nil {
 		return v, nil
 	}
-	v.denotation, v.typeRest = p.Type.GetDenotation(), unknown(p.Type)
+	v.denotation, v.typeRest = p.Type.GetDenotation(), pb.Unknown(p.Type)
 	t := p.Type.TensorType
 	if t == nil {
-		v.Other = hasOtherType(v.typeRest)
+		v.Other = pb.OtherType(v.typeRest)
 		return v, nil
 	}
-	v.Type, v.tensorRest = DataType(t.GetElemType()), unknown(t)
+	v.Type, v.tensorRest = DataType(t.GetElemType()), pb.Unknown(t)
 	if t.Shape == nil {
 		return v, nil
 	}
-	v.HasShape, v.shapeRest = true, unknown(t.Shape)
+	v.HasShape, v.shapeRest = true, pb.Unknown(t.Shape)
 	for i, d := range t.Shape.Dim {
 		dim := Unknown()
 		switch x := d.Value.(type) {
@@ -265,7 +257,7 @@ func decodeValue(p *pb.ValueInfoProto) (*Value, error) {
 		}
 		dim.Denotation = d.GetDenotation()
 		v.Shape = append(v.Shape, dim)
-		if r := unknown(d); len(r) > 0 {
+		if r := pb.Unknown(d); len(r) > 0 {
 			if v.dimRest == nil {
 				v.dimRest = make([][]byte, len(t.Shape.Dim))
 			}
@@ -275,33 +267,8 @@ func decodeValue(p *pb.ValueInfoProto) (*Value, error) {
 	return v, nil
 }
 
-// Field numbers of a type that is no dense tensor.
-const (
-	typeSequence     = 4
-	typeMap          = 5
-	typeOpaque       = 7
-	typeSparseTensor = 8
-	typeOptional     = 9
-)
-
-// hasOtherType looks among a type's unnamed fields for one of its other kinds.
-func hasOtherType(b []byte) bool {
-	for len(b) > 0 {
-		num, _, n := protowire.ConsumeField(b)
-		if n < 0 {
-			return false
-		}
-		switch num {
-		case typeSequence, typeMap, typeOpaque, typeSparseTensor, typeOptional:
-			return true
-		}
-		b = b[n:]
-	}
-	return false
-}
-
 func decodeSparse(p *pb.SparseTensorProto) (*SparseTensor, error) {
-	s := &SparseTensor{Dims: p.Dims, rest: unknown(p)}
+	s := &SparseTensor{Dims: p.Dims, rest: pb.Unknown(p)}
 	var err error
 	if p.Values != nil {
 		if s.Values, err = decodeTensor(p.Values); err != nil {
@@ -317,7 +284,7 @@ func decodeSparse(p *pb.SparseTensorProto) (*SparseTensor, error) {
 func decodeTensor(p *pb.TensorProto) (*Tensor, error) {
 	t := &Tensor{
 		Name: p.GetName(), Doc: p.GetDocString(), Type: DataType(p.GetDataType()), Dims: p.Dims,
-		Metadata: decodePairs(p.MetadataProps), rest: unknown(p),
+		Metadata: decodePairs(p.MetadataProps), rest: pb.Unknown(p),
 	}
 	err := decodeData(t, p)
 	if err != nil {

@@ -4,7 +4,8 @@
 // A Model is plain Go structs that may be read and changed freely: nodes refer
 // to values by name, as in the file. What this package has no use for
 // (training info, quantization annotations, fields newer than its schema) is
-// carried as opaque bytes from Decode to Encode.
+// carried as opaque bytes from Decode to Encode. (An exception are entries of
+// opset and metadata lists, plain pairs that carry nothing more.)
 //
 //	m, err := onnx.ReadFile("teacher.onnx")
 //	err = m.Expose("/layer3/relu/Relu_output_0")
@@ -13,12 +14,15 @@
 //
 // Models are made from nothing with a Builder, which hands out unique names.
 //
-// What it leaves to others: shape inference beyond what SetBatch needs and
-// execution (ONNX Runtime, in package teachers), the meaning of operators
-// (student/op), and which values are worth looking at (teachers).
+// Some types and shapes can be told from the operators alone (Infer), which is
+// what exposing values and rewriting the batch build on.
 //
-// Any package of this module may import onnx; onnx imports none of them.
-// Protobuf is used in onnx/internal/pb and this package's codec, nowhere else.
+// What it leaves to others: execution (ONNX Runtime, in package teachers), the
+// meaning of operators (student/op), and which values are worth looking at
+// (teachers).
+//
+// Any package of this module may import onnx; onnx imports none of
+// them. Protobuf stays in onnx/internal/pb.
 //
 // Field numbers and rules follow the ONNX specification,
 // https://github.com/onnx/onnx/blob/main/docs/IR.md.

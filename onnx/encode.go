@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"github.com/google/renameio/v2"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/onnxdistill/onnxdistill/onnx/internal/pb"
 )
@@ -31,11 +30,10 @@ func (m *Model) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("onnx: encoding: %w", err)
 	}
-	o := proto.MarshalOptions{Deterministic: true}
-	if n := o.Size(p); n > maxFile {
+	if n := pb.Size(p); n > maxFile {
 		return nil, fmt.Errorf("onnx: the model takes %d bytes, more than the %d an ONNX file can have; write it with WriteExternal", n, maxFile)
 	}
-	b, err := o.Marshal(p)
+	b, err := pb.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: encoding: %w", err)
 	}
@@ -58,12 +56,6 @@ func (m *Model) WriteFile(path string) error {
 // encoder holds what encoding needs to know beside the struct at hand.
 type encoder struct{ depth int }
 
-func setUnknown(m proto.Message, b []byte) {
-	if len(b) > 0 {
-		m.ProtoReflect().SetUnknown(b)
-	}
-}
-
 // str is the optional string field of s; an empty one is left out.
 func str(s string) *string {
 	if s == "" {
@@ -78,7 +70,7 @@ func encodeModel(m *Model) (*pb.ModelProto, error) {
 	}
 	var e encoder
 	p := &pb.ModelProto{
-		IrVersion:       proto.Int64(m.IRVersion),
+		IrVersion:       &m.IRVersion,
 		ProducerName:    str(m.Producer),
 		ProducerVersion: str(m.ProducerVersion),
 		Domain:          str(m.Domain),
@@ -100,7 +92,7 @@ func encodeModel(m *Model) (*pb.ModelProto, error) {
 		}
 		p.Functions = append(p.Functions, q)
 	}
-	setUnknown(p, m.rest)
+	pb.SetUnknown(p, m.rest)
 	return p, nil
 }
 
@@ -149,7 +141,7 @@ func (e *encoder) function(f *Function) (*pb.FunctionProto, error) {
 	if p.ValueInfo, err = encodeValues(f.Values); err != nil {
 		return nil, fmt.Errorf("function %q: %w", f.Name, err)
 	}
-	setUnknown(p, f.rest)
+	pb.SetUnknown(p, f.rest)
 	return p, nil
 }
 
@@ -198,7 +190,7 @@ func (e *encoder) graph(g *Graph) (*pb.GraphProto, error) {
 	if err != nil {
 		return nil, fmt.Errorf("graph %q: %w", g.Name, err)
 	}
-	setUnknown(p, g.rest)
+	pb.SetUnknown(p, g.rest)
 	return p, nil
 }
 
@@ -218,7 +210,7 @@ func (e *encoder) node(n *Node) (*pb.NodeProto, error) {
 		}
 		p.Attribute = append(p.Attribute, q)
 	}
-	setUnknown(p, n.rest)
+	pb.SetUnknown(p, n.rest)
 	return p, nil
 }
 
@@ -234,7 +226,7 @@ func (e *encoder) attr(a *Attr) (*pb.AttributeProto, error) {
 		Floats: a.Floats, Ints: a.Ints,
 	}
 	if a.Type != AttrUndefined {
-		p.Type = proto.Int32(int32(a.Type))
+		p.Type = new(int32(a.Type))
 	}
 	own := func(t AttrType) bool { return a.Type == t && a.Ref == "" }
 	if own(AttrTypeFloat) || a.Float != 0 {
@@ -279,7 +271,7 @@ func (e *encoder) attr(a *Attr) (*pb.AttributeProto, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attribute %q: %w", a.Name, err)
 	}
-	setUnknown(p, a.rest)
+	pb.SetUnknown(p, a.rest)
 	return p, nil
 }
 
@@ -296,23 +288,23 @@ func encodeValues(in []*Value) ([]*pb.ValueInfoProto, error) {
 
 func encodeValue(v *Value) *pb.ValueInfoProto {
 	p := &pb.ValueInfoProto{Name: str(v.Name), DocString: str(v.Doc), MetadataProps: encodePairs(v.Metadata)}
-	setUnknown(p, v.rest)
+	pb.SetUnknown(p, v.rest)
 	if v.Type == Undefined && !v.HasShape && !v.Other && v.denotation == "" && len(v.typeRest) == 0 {
 		return p
 	}
 	p.Type = &pb.TypeProto{Denotation: str(v.denotation)}
-	setUnknown(p.Type, v.typeRest)
+	pb.SetUnknown(p.Type, v.typeRest)
 	if v.Other || v.Type == Undefined && !v.HasShape {
 		return p
 	}
-	t := &pb.TensorTypeProto{ElemType: proto.Int32(int32(v.Type))}
-	setUnknown(t, v.tensorRest)
+	t := &pb.TensorTypeProto{ElemType: new(int32(v.Type))}
+	pb.SetUnknown(t, v.tensorRest)
 	p.Type.TensorType = t
 	if !v.HasShape {
 		return p
 	}
 	t.Shape = &pb.TensorShapeProto{}
-	setUnknown(t.Shape, v.shapeRest)
+	pb.SetUnknown(t.Shape, v.shapeRest)
 	for i, d := range v.Shape {
 		q := &pb.DimensionProto{Denotation: str(d.Denotation)}
 		switch {
@@ -322,7 +314,7 @@ func encodeValue(v *Value) *pb.ValueInfoProto {
 			q.Value = &pb.DimensionProto_DimValue{DimValue: d.Value}
 		}
 		if len(v.dimRest) == len(v.Shape) {
-			setUnknown(q, v.dimRest[i])
+			pb.SetUnknown(q, v.dimRest[i])
 		}
 		t.Shape.Dim = append(t.Shape.Dim, q)
 	}
@@ -345,7 +337,7 @@ func encodeSparse(s *SparseTensor) (*pb.SparseTensorProto, error) {
 			return nil, err
 		}
 	}
-	setUnknown(p, s.rest)
+	pb.SetUnknown(p, s.rest)
 	return p, nil
 }
 
@@ -354,17 +346,17 @@ func encodeTensor(t *Tensor) (*pb.TensorProto, error) {
 		return nil, errors.New("a tensor is nil")
 	}
 	p := &pb.TensorProto{
-		Name: str(t.Name), DocString: str(t.Doc), DataType: proto.Int32(int32(t.Type)), Dims: t.Dims,
+		Name: str(t.Name), DocString: str(t.Doc), DataType: new(int32(t.Type)), Dims: t.Dims,
 		StringData: t.Strings, MetadataProps: encodePairs(t.Metadata),
 	}
 	switch {
 	case len(t.Data) > 0:
 		p.RawData = t.Data
 	case t.Data == nil && t.External != nil:
-		p.DataLocation = proto.Int32(1)
+		p.DataLocation = new(int32(1))
 		p.ExternalData = encodePairs(t.External.pairs())
 	}
-	setUnknown(p, t.rest)
+	pb.SetUnknown(p, t.rest)
 	return p, nil
 }
 

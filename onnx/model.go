@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // Opset is one operator set a model imports.
@@ -139,6 +140,17 @@ func Unknown() Dim { return Dim{Value: -1} }
 
 // Fixed reports the length of a fixed axis.
 func (d Dim) Fixed() (int64, bool) { return d.Value, d.Param == "" && d.Value >= 0 }
+
+// String returns the axis as "8", "batch" or "?".
+func (d Dim) String() string {
+	switch n, fixed := d.Fixed(); {
+	case fixed:
+		return strconv.FormatInt(n, 10)
+	case d.Param != "":
+		return d.Param
+	}
+	return "?"
+}
 
 // Opset returns the version of the default operator domain, or 0 when the
 // model does not import it.

@@ -1,4 +1,5 @@
-// Package pb is the protobuf form of an ONNX file, generated from onnx.proto.
+// Package pb is the protobuf form of an ONNX file, generated from onnx.proto,
+// and the few calls of the protobuf module that reading and writing it take.
 // Only package onnx imports it; nothing of it appears in that package's API.
 //
 // To generate it again, install protoc (Debian and Ubuntu: protobuf-compiler)
