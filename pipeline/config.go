@@ -1,0 +1,249 @@
+package pipeline
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/pipeline/data"
+	"github.com/onnxdistill/onnxdistill/pipeline/loss"
+	"github.com/onnxdistill/onnxdistill/student/zoo"
+)
+
+// Config is all that decides a training run. The resolved copy is saved in the
+// run folder as config.yaml and can be given back with --config. Default gives
+// the values that Validate and the command line start from.
+type Config struct {
+	Teacher   TeacherConfig   `yaml:"teacher"`
+	Data      DataConfig      `yaml:"data"`
+	Student   StudentConfig   `yaml:"student"`
+	Loss      LossConfig      `yaml:"loss"`
+	Training  TrainingConfig  `yaml:"training"`
+	Export    ExportConfig    `yaml:"export"`
+	Resources ResourcesConfig `yaml:"resources"`
+}
+
+// TeacherConfig says which frozen model is imitated and how it is fed.
+type TeacherConfig struct {
+	Path       string   `yaml:"path"`       // the .onnx file; empty trains the student alone, on the labels
+	Taps       []string `yaml:"taps"`       // values of the teacher's graph; empty takes the suggested ones
+	Preprocess string   `yaml:"preprocess"` // preprocess.Parse; empty is what the file's metadata says, else auto
+	Classes    []int    `yaml:"classes"`    // teacher's class for each class of the data; empty is the same order
+	Size       int      `yaml:"size"`       // height and width the teacher's images are resized to; 0 is what the model fixes, else the data's
+	Layout     string   `yaml:"layout"`     // NCHW or NHWC, where the model leaves it open; empty decides by the graph
+	Output     string   `yaml:"output"`     // the output with the class scores; empty takes the only one
+}
+
+// DataConfig says where the labelled images are and how they are split.
+type DataConfig struct {
+	Path       string  `yaml:"path"`
+	Size       int     `yaml:"size"`       // height and width to resize to; 0 keeps the images' own
+	Channels   int     `yaml:"channels"`   // 1 or 3; 0 keeps the images' own
+	Validation float64 `yaml:"validation"` // share of the training set that selects the student, when the data has no own validation set
+	Limit      int     `yaml:"limit"`      // training samples to use, stratified; 0 is all
+	SkipBad    bool    `yaml:"skip_bad"`   // count and leave out images that cannot be read
+}
+
+// StudentConfig says which network is trained.
+type StudentConfig struct {
+	Architecture string   `yaml:"architecture"` // zoo.Parse
+	Taps         []string `yaml:"taps"`         // the student's side of the tap pairs, in the teacher's order; empty pairs by resolution
+	Preprocess   string   `yaml:"preprocess"`   // preprocess.Parse; auto is the mean and std of the training set
+}
+
+// LossConfig weighs the objective: (1-Alpha)·CE + Alpha·KD + Attention.Beta·Σ AT.
+type LossConfig struct {
+	Alpha          float64         `yaml:"alpha"`           // share of KD in the classification loss, 0 to 1
+	Temperature    float64         `yaml:"temperature"`     // softens both softmaxes in KD
+	LabelSmoothing float64         `yaml:"label_smoothing"` // of CE, 0 to below 1
+	Attention      AttentionConfig `yaml:"attention"`
+}
+
+// AttentionConfig weighs and shapes attention transfer.
+type AttentionConfig struct {
+	Form  string  `yaml:"form"`  // code or paper, see loss.Attention
+	Map   string  `yaml:"map"`   // sum, sum^p or max^p
+	Power float64 `yaml:"power"` // p
+	Beta  float64 `yaml:"beta"`  // 0 is off; in the order of 1000 for code, 0.1 for paper
+	Decay string  `yaml:"decay"` // none, linear or cosine: how Beta falls to zero over training
+}
+
+// TrainingConfig is the recipe.
+type TrainingConfig struct {
+	Epochs       int           `yaml:"epochs"`
+	Batch        int           `yaml:"batch"`
+	Seed         uint64        `yaml:"seed"`
+	Optimizer    string        `yaml:"optimizer"` // sgd or adamw
+	LearningRate float64       `yaml:"learning_rate"`
+	Momentum     float64       `yaml:"momentum"` // sgd's; adamw's first beta is 0.9
+	Nesterov     bool          `yaml:"nesterov"`
+	WeightDecay  float64       `yaml:"weight_decay"`
+	ClipNorm     float64       `yaml:"clip_norm"` // largest global gradient norm; 0 is off
+	Schedule     string        `yaml:"schedule"`  // constant, step, cosine or one-cycle
+	WarmUp       float64       `yaml:"warm_up"`   // share of all steps in which the rate rises linearly
+	Augment      AugmentConfig `yaml:"augment"`
+}
+
+// AugmentConfig says how training images vary.
+type AugmentConfig struct {
+	Pad     int    `yaml:"pad"`      // pixels added on each side before a random crop; 0 is off
+	PadMode string `yaml:"pad_mode"` // reflect or zero
+	Flip    bool   `yaml:"flip"`     // mirror half of the images; wrong for digits and text
+}
+
+// ExportConfig shapes student.onnx.
+type ExportConfig struct {
+	Opset int64 `yaml:"opset"` // 13 to 21
+	IR    int64 `yaml:"ir"`    // ONNX IR version
+}
+
+// ResourcesConfig bounds what a run takes. It does not change the student,
+// except through the number of threads, which fixes the order of sums.
+type ResourcesConfig struct {
+	Threads     int    `yaml:"threads"`     // 0 is all cores
+	OnnxRuntime string `yaml:"onnxruntime"` // path of the shared library; empty searches
+}
+
+// The sets behind the choices in Config.
+var (
+	AttentionForms = []string{"code", "paper"}
+	AttentionMaps  = []string{"sum", "sum^p", "max^p"}
+	AttentionDecay = []string{"none", "linear", "cosine"}
+	Optimizers     = []string{"sgd", "adamw"}
+	Schedules      = []string{"constant", "step", "cosine", "one-cycle"}
+	PadModes       = []string{"reflect", "zero"}
+	Layouts        = []string{"NCHW", "NHWC"}
+)
+
+// Default returns the recipe of Zagoruyko & Komodakis (2017) for CIFAR-10 with
+// the one-cycle schedule, which suits the short runs people make.
+func Default() Config {
+	return Config{
+		Data:    DataConfig{Validation: 0.1},
+		Student: StudentConfig{Architecture: "wrn-16-1", Preprocess: "auto"},
+		Loss: LossConfig{
+			Alpha: 0.9, Temperature: 4,
+			Attention: AttentionConfig{Form: "code", Map: "sum^p", Power: 2, Beta: 1000, Decay: "none"},
+		},
+		Training: TrainingConfig{
+			Epochs: 30, Batch: 128, Seed: 1,
+			Optimizer: "sgd", LearningRate: 0.2, Momentum: 0.9, Nesterov: true, WeightDecay: 5e-4,
+			Schedule: "one-cycle",
+			Augment:  AugmentConfig{Pad: 4, PadMode: "reflect", Flip: true},
+		},
+		Export: ExportConfig{Opset: 17, IR: 8},
+	}
+}
+
+// Validate checks every field by itself; it opens no file. All faults are
+// reported, not only the first.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(field, rule string, got any) {
+		errs = append(errs, fmt.Errorf("config: %s %s, got %v", field, rule, got))
+	}
+	oneOf := func(field, got string, set []string) {
+		if !slices.Contains(set, got) {
+			bad(field, "is one of "+strings.Join(set, ", "), fmt.Sprintf("%q", got))
+		}
+	}
+	number := func(field string, v, low, high float64, rule string) {
+		if math.IsNaN(v) || v < low || v > high {
+			bad(field, rule, v)
+		}
+	}
+	positive := math.SmallestNonzeroFloat64
+	huge := math.MaxFloat64
+
+	if c.Data.Path == "" {
+		errs = append(errs, errors.New("config: data.path is empty; name a folder, archive or data file with --data"))
+	}
+	if c.Teacher.Preprocess != "" {
+		if _, err := preprocess.Parse(c.Teacher.Preprocess); err != nil {
+			errs = append(errs, fmt.Errorf("config: teacher.preprocess: %w", err))
+		}
+	}
+	if c.Teacher.Layout != "" {
+		oneOf("teacher.layout", c.Teacher.Layout, Layouts)
+	}
+	number("teacher.size", float64(c.Teacher.Size), 0, 4096, "is a number of pixels up to 4096, or 0 for the model's own")
+	if _, err := preprocess.Parse(c.Student.Preprocess); err != nil {
+		errs = append(errs, fmt.Errorf("config: student.preprocess: %w", err))
+	}
+	if _, err := zoo.Parse(c.Student.Architecture); err != nil {
+		errs = append(errs, fmt.Errorf("config: student.architecture: %w", err))
+	}
+	if n := len(c.Student.Taps); n > 0 && len(c.Teacher.Taps) > 0 && n != len(c.Teacher.Taps) {
+		bad("student.taps", fmt.Sprintf("pairs one by one with the %d teacher.taps", len(c.Teacher.Taps)), n)
+	}
+	number("data.size", float64(c.Data.Size), 0, 4096, "is a number of pixels up to 4096, or 0 for the images' own")
+	if !slices.Contains([]int{0, 1, 3}, c.Data.Channels) {
+		bad("data.channels", "is 1, 3 or 0 for the images' own", c.Data.Channels)
+	}
+	number("data.validation", c.Data.Validation, positive, 0.9, "is a share above 0 and up to 0.9")
+	number("data.limit", float64(c.Data.Limit), 0, huge, "is a number of samples, or 0 for all")
+	number("loss.alpha", c.Loss.Alpha, 0, 1, "lies between 0 and 1")
+	number("loss.temperature", c.Loss.Temperature, positive, huge, "is above 0")
+	number("loss.label_smoothing", c.Loss.LabelSmoothing, 0, 1-1e-9, "lies between 0 and below 1")
+	oneOf("loss.attention.form", c.Loss.Attention.Form, AttentionForms)
+	oneOf("loss.attention.map", c.Loss.Attention.Map, AttentionMaps)
+	oneOf("loss.attention.decay", c.Loss.Attention.Decay, AttentionDecay)
+	number("loss.attention.power", c.Loss.Attention.Power, 1, 8, "lies between 1 and 8")
+	number("loss.attention.beta", c.Loss.Attention.Beta, 0, huge, "is 0 (off) or above")
+	number("training.epochs", float64(c.Training.Epochs), 1, huge, "is at least 1")
+	number("training.batch", float64(c.Training.Batch), 1, 1<<16, "lies between 1 and 65536")
+	oneOf("training.optimizer", c.Training.Optimizer, Optimizers)
+	oneOf("training.schedule", c.Training.Schedule, Schedules)
+	number("training.learning_rate", c.Training.LearningRate, positive, huge, "is above 0")
+	number("training.momentum", c.Training.Momentum, 0, 1-1e-9, "lies between 0 and below 1")
+	number("training.weight_decay", c.Training.WeightDecay, 0, huge, "is 0 (off) or above")
+	number("training.clip_norm", c.Training.ClipNorm, 0, huge, "is 0 (off) or above")
+	number("training.warm_up", c.Training.WarmUp, 0, 0.9, "is a share between 0 and 0.9")
+	number("training.augment.pad", float64(c.Training.Augment.Pad), 0, 256, "lies between 0 (off) and 256")
+	oneOf("training.augment.pad_mode", c.Training.Augment.PadMode, PadModes)
+	number("export.opset", float64(c.Export.Opset), 13, 21, "lies between 13 and 21")
+	number("export.ir", float64(c.Export.IR), 7, 10, "lies between 7 and 10")
+	number("resources.threads", float64(c.Resources.Threads), 0, 4096, "is 0 (all cores) or above")
+	return errors.Join(errs...)
+}
+
+// YAML returns the configuration as config.yaml holds it.
+func (c Config) YAML() ([]byte, error) { return yaml.Marshal(c) }
+
+// ParseConfig reads a configuration over Default. An unknown key is an error
+// that names it.
+func ParseConfig(b []byte) (Config, error) {
+	c := Default()
+	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil {
+		return c, fmt.Errorf("config: %w", err)
+	}
+	return c, nil
+}
+
+// ReadConfig reads a configuration file over Default; see ParseConfig.
+func ReadConfig(path string) (Config, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	c, err := ParseConfig(b)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (a AugmentConfig) augment() data.Augment {
+	return data.Augment{Pad: a.Pad, PadMode: data.PadMode(a.PadMode), Flip: a.Flip}
+}
+
+func (a AttentionConfig) attention() loss.AttentionConfig {
+	return loss.AttentionConfig{Form: loss.Form(a.Form), Map: loss.MapKind(a.Map), Power: a.Power}
+}

@@ -1,0 +1,115 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/onnxdistill/onnxdistill/pipeline/data"
+	"github.com/onnxdistill/onnxdistill/pipeline/digits"
+)
+
+// DemoConfig is the demonstration: the same student trained twice on drawn
+// street-number digits, alone and with a teacher.
+type DemoConfig struct {
+	Teacher string // the .onnx file of the teacher, trained on other drawings
+	Out     string // folder for the two run folders
+	Seed    uint64 // of the drawings, the students and their training
+	Images  int    // training images
+	Tests   int    // test images
+	Epochs  int
+	Student string // architecture
+	Threads int
+	Library string // of ONNX Runtime; empty searches
+}
+
+// DefaultDemo returns the demonstration that README reports.
+func DefaultDemo() DemoConfig {
+	return DemoConfig{
+		Teacher: filepath.Join("testdata", "demo", "teacher.onnx"),
+		Out:     filepath.Join("runs", "demo"),
+		Seed:    1, Images: 600, Tests: 2000, Epochs: 20, Student: "wrn-10-0.5",
+	}
+}
+
+// DemoResult is what the demonstration ends with: three models measured on the
+// same test images.
+type DemoResult struct {
+	Teacher, Alone, Distilled *Evaluation
+	Student                   string // path of the distilled student
+}
+
+// demoValidation is the number of validation images; they are drawn in
+// addition to the training images.
+const demoValidation = 500
+
+// draw draws the demonstration's data. Seeds of the three splits are apart
+// from one another and from those the teacher was trained on, which lie below
+// 1,000,000.
+func (c DemoConfig) draw(validation int) (*data.Set, error) {
+	base := 1_000_000 + 10*c.Seed
+	split := func(part uint64, n int) data.Memory {
+		drawn := digits.Set(base+part, n)
+		return data.Memory{Pixels: drawn.Pixels, Labels: drawn.Labels}
+	}
+	return data.FromMemory(data.MemorySet{
+		Format: "drawn street-number digits", Classes: digits.Names(),
+		H: digits.Size, W: digits.Size, C: digits.Channels,
+		Train: split(0, c.Images), Val: split(1, validation), Test: split(2, c.Tests),
+	})
+}
+
+// config is the recipe of both students; alone leaves the teacher out.
+func (c DemoConfig) config(alone bool) Config {
+	k := Default()
+	k.Data.Path = "drawn"
+	k.Student.Architecture = c.Student
+	k.Training.Epochs, k.Training.Seed = c.Epochs, c.Seed
+	k.Training.Batch = 50
+	k.Training.Augment = AugmentConfig{Pad: 2, PadMode: "reflect"} // a mirrored digit is no digit
+	k.Resources = ResourcesConfig{Threads: c.Threads, OnnxRuntime: c.Library}
+	if !alone {
+		k.Teacher.Path = c.Teacher
+	}
+	return k
+}
+
+// Demo trains the student alone and with the teacher, for the same number of
+// steps on the same images, and measures all three models.
+func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
+	r := o.Reporter
+	if r == nil {
+		r = Silent{}
+	}
+	set, err := c.draw(demoValidation)
+	if err != nil {
+		return nil, err
+	}
+	o.Data = set
+	result := &DemoResult{Student: Folder(filepath.Join(c.Out, "distilled")).Student()}
+	for _, student := range []struct {
+		name  string
+		alone bool
+		to    **Evaluation
+	}{
+		{"alone", true, &result.Alone},
+		{"distilled", false, &result.Distilled},
+	} {
+		say(r, "\nstudent %s", student.name)
+		folder := Folder(filepath.Join(c.Out, student.name))
+		if _, err := Train(ctx, c.config(student.alone), folder, o); err != nil {
+			return nil, fmt.Errorf("student %s: %w", student.name, err)
+		}
+		if *student.to, err = c.measure(ctx, folder.Student(), o); err != nil {
+			return nil, err
+		}
+	}
+	result.Teacher, err = c.measure(ctx, c.Teacher, o)
+	return result, err
+}
+
+func (c DemoConfig) measure(ctx context.Context, model string, o Options) (*Evaluation, error) {
+	return Evaluate(ctx, EvaluateConfig{
+		Model: TeacherConfig{Path: model}, Resources: ResourcesConfig{Threads: c.Threads, OnnxRuntime: c.Library},
+	}, o)
+}

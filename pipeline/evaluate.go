@@ -1,0 +1,191 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/pipeline/data"
+	"github.com/onnxdistill/onnxdistill/pipeline/engine"
+	"github.com/onnxdistill/onnxdistill/teachers"
+)
+
+// EvaluateConfig says which model is measured on which images.
+type EvaluateConfig struct {
+	Model     TeacherConfig // the .onnx file, a student or any other classifier; Taps are not used
+	Data      DataConfig    // Path names the images
+	Split     string        // test (also when empty), val, train or all
+	Seed      uint64        // of the split, where the data brings none
+	Batch     int           // 0 is 128
+	Latency   int           // timed runs at batch 1; 0 is 200
+	Resources ResourcesConfig
+}
+
+// Splits are what EvaluateConfig.Split can be.
+var Splits = []string{"test", "val", "train", "all"}
+
+// Evaluation is what a model achieves.
+type Evaluation struct {
+	Top1             float64            `json:"top1"` // 0 to 1
+	Top5             float64            `json:"top5"`
+	Samples          int                `json:"samples"`
+	AveragePrecision map[string]float64 `json:"average_precision"` // per class that has samples
+	Parameters       int64              `json:"parameters"`
+	Bytes            int64              `json:"bytes"`
+	Latency          Latency            `json:"latency_ms"`
+	Preprocess       string             `json:"preprocess"`
+	Classes          []string           `json:"classes"`
+	Confusion        [][]int            `json:"confusion"` // [label][answer], in the order of Classes
+}
+
+// Latency is the time of one image through ONNX Runtime on one thread.
+type Latency struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+}
+
+// Evaluate measures a model in ONNX Runtime on one split of a data set.
+func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, error) {
+	r := o.Reporter
+	if r == nil {
+		r = Silent{}
+	}
+	set := o.Data
+	if set == nil {
+		var err error
+		testOnly := c.Split == "" || c.Split == "test"
+		if set, err = openSet(ctx, c.Data, c.Seed, testOnly, r); err != nil {
+			return nil, err
+		}
+		defer set.Close()
+	}
+	splits, err := chooseSplits(set, c.Split)
+	if err != nil {
+		return nil, err
+	}
+	m, err := onnx.ReadFile(c.Model.Path)
+	if err != nil {
+		return nil, err
+	}
+	// A preset is better chosen on samples that do not measure the result.
+	tryOn := set.Val
+	if tryOn.Len() == 0 {
+		tryOn = splits[0]
+	}
+	session, spec, err := openForEvaluation(ctx, c, m, set, tryOn, r)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	e := &Evaluation{Preprocess: spec.String(), Classes: set.Classes, AveragePrecision: map[string]float64{}}
+
+	top1, top5 := engine.ClassErrorMeter{Accuracy: true}, engine.ClassErrorMeter{TopK: 5, Accuracy: true}
+	var precision engine.APMeter
+	var confusion engine.ConfusionMeter
+	for _, split := range splits {
+		err := scoreSplit(ctx, session, split, cmp.Or(c.Batch, 128), r, func(s engine.Scores) {
+			top1.Add(s)
+			top5.Add(s)
+			precision.Add(s)
+			confusion.Add(s)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	e.Top1, e.Top5, e.Samples, e.Confusion = top1.Value(), top5.Value(), top1.Samples, confusion.Value()
+	for i, ap := range precision.Value() {
+		if !math.IsNaN(ap) {
+			e.AveragePrecision[set.Classes[i]] = ap
+		}
+	}
+	info, err := os.Stat(c.Model.Path)
+	if err != nil {
+		return nil, fmt.Errorf("pipeline: %w", err)
+	}
+	e.Bytes = info.Size()
+	e.Parameters = m.Parameters()
+	opened := session.Spec()
+	timing, err := teachers.Latency(c.Model.Path, teachers.LatencyOptions{
+		Runs: cmp.Or(c.Latency, 200), Size: [2]int{opened.H, opened.W}, Layout: opened.Layout, Output: c.Model.Output,
+		Library: c.Resources.OnnxRuntime,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.Latency = Latency{P50: milliseconds(timing.P50), P95: milliseconds(timing.P95)}
+	return e, nil
+}
+
+func chooseSplits(set *data.Set, name string) ([]*data.Split, error) {
+	switch name {
+	case "", "test":
+		return []*data.Split{set.Test}, nil
+	case "val":
+		return []*data.Split{set.Val}, nil
+	case "train":
+		return []*data.Split{set.Train}, nil
+	case "all":
+		return []*data.Split{set.Train, set.Val, set.Test}, nil
+	}
+	return nil, fmt.Errorf("pipeline: split %q is not one of test, val, train, all", name)
+}
+
+// openForEvaluation opens the model with the preprocessing it wants, found as
+// for a teacher, and checks that its classes are the data's.
+func openForEvaluation(ctx context.Context, c EvaluateConfig, m *onnx.Model, set *data.Set, tryOn *data.Split, r Reporter) (teachers.Teacher, preprocess.Spec, error) {
+	o := c.Model.session(set, c.Resources)
+	o.Map = teachers.MapNone
+	session, err := teachers.Open(c.Model.Path, o)
+	if err != nil {
+		return nil, preprocess.Spec{}, err
+	}
+	fail := func(err error) (teachers.Teacher, preprocess.Spec, error) {
+		session.Close()
+		return nil, preprocess.Spec{}, err
+	}
+	if got := session.Spec().Classes; got != len(set.Classes) {
+		return fail(fmt.Errorf("pipeline: the model tells %d classes apart, the data has %d (%s); pick the model's class for each of the data's with --classes",
+			got, len(set.Classes), abbreviate(set.Classes)))
+	}
+	if names, _ := m.Meta(MetaClasses); len(c.Model.Classes) == 0 {
+		if err := sameClasses(names, set.Classes); err != nil {
+			return fail(err)
+		}
+	}
+	check, err := takeEvenly(ctx, tryOn, checkSamples)
+	if err != nil {
+		return fail(err)
+	}
+	spec, err := findPreprocess(session, c.Model.Preprocess, check, r)
+	if err != nil {
+		return fail(err)
+	}
+	return session, spec, nil
+}
+
+// sameClasses compares the class names in a model's metadata with the data's.
+func sameClasses(metadata string, classes []string) error {
+	if metadata == "" {
+		return nil
+	}
+	var names []string
+	if err := json.Unmarshal([]byte(metadata), &names); err != nil {
+		return nil // another program's key of the same name
+	}
+	for i := range max(len(names), len(classes)) {
+		if i >= len(names) || i >= len(classes) || names[i] != classes[i] {
+			return fmt.Errorf("pipeline: the model was trained on the classes %s, the data has %s; use its own data set, or say which class is which with --classes",
+				abbreviate(names), abbreviate(classes))
+		}
+	}
+	return nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,292 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/pipeline/data"
+	"github.com/onnxdistill/onnxdistill/pipeline/engine"
+	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/student/safetensors"
+	"github.com/onnxdistill/onnxdistill/teachers"
+)
+
+// The metadata_props of an exported student, beside those of package
+// preprocess.
+const (
+	MetaVersion    = "onnxdistill.version"         // of the program
+	MetaConfig     = "onnxdistill.config_sha256"   // what decided the student
+	MetaTeacher    = "onnxdistill.teacher_sha256"  // of the teacher's file; absent when it learned alone
+	MetaStudent    = "onnxdistill.architecture"    // zoo name
+	MetaSeed       = "onnxdistill.seed"            // decimal
+	MetaValidation = "onnxdistill.validation_top1" // 0 to 1
+	MetaClasses    = "classes"                     // JSON list of names, in the order of the logits
+)
+
+// paritySamples is how many validation images an exported student must agree
+// on with the one that was trained.
+const paritySamples = 64
+
+// parityLimit is the largest difference of a logit allowed between the two,
+// relative to the largest logit: some ten times the rounding of float32 sums
+// taken in another order through forty layers.
+const parityLimit = 1e-4
+
+// Parity compares the exported student in ONNX Runtime with the trained one.
+type Parity struct {
+	Samples       int     `json:"samples"`
+	MaxDifference float64 `json:"max_difference"` // largest |difference| of a logit over the largest |logit|
+	SameTop1      int     `json:"same_top1"`      // samples with the same class first
+}
+
+// ok reports whether the export may be kept. Where two logits tie within the
+// allowed difference either order is the same answer, so compare counts them
+// as agreeing.
+func (p Parity) ok() bool { return p.MaxDifference <= parityLimit && p.SameTop1 == p.Samples }
+
+// String writes the parity as the export prints it.
+func (p Parity) String() string {
+	return fmt.Sprintf("largest logit difference %.1e (limit %.0e), same top-1 on %d of %d", p.MaxDifference, parityLimit, p.SameTop1, p.Samples)
+}
+
+// Export writes the best student of a finished or interrupted run to path, in
+// the given opset and IR version (zero takes the run's own), after it has
+// agreed with the trained one in ONNX Runtime.
+func Export(ctx context.Context, folder Folder, path string, e ExportConfig, o Options) (Parity, error) {
+	c, err := folder.readConfig()
+	if err != nil {
+		return Parity{}, err
+	}
+	c.Export.Opset = cmp.Or(e.Opset, c.Export.Opset)
+	c.Export.IR = cmp.Or(e.IR, c.Export.IR)
+	u := newRun(c, o)
+	defer u.close()
+	if err := u.openData(ctx); err != nil {
+		return Parity{}, err
+	}
+	if err := u.makeStudent(ctx); err != nil {
+		return Parity{}, err
+	}
+	_, progress, err := readProgress(folder.Checkpoint())
+	if err != nil {
+		return Parity{}, err
+	}
+	if progress.BestEpoch == 0 {
+		return Parity{}, fmt.Errorf("pipeline: %s has not finished an epoch, so there is no student to export; go on with: distill train --resume --out %s", folder, folder)
+	}
+	if c.Teacher.Path != "" {
+		if u.teacherSHA, err = teachers.Hash(c.Teacher.Path); err != nil {
+			return Parity{}, err
+		}
+	}
+	// The hash is the one the run was started with: exporting in another opset
+	// makes no other student.
+	u.hash = progress.ConfigHash
+	if u.scorer, err = NewScorer(u.model, min(paritySamples, u.data.Val.Len()), u.normalizer); err != nil {
+		return Parity{}, err
+	}
+	u.closers = append(u.closers, u.scorer)
+	return u.export(ctx, folder, path, progress)
+}
+
+// export writes the best parameters of the run to path as ONNX. Nothing is
+// written unless ONNX Runtime gives the answers of the trained student.
+func (u *run) export(ctx context.Context, folder Folder, path string, p Progress) (Parity, error) {
+	best, err := safetensors.Read(folder.Best())
+	if err != nil {
+		return Parity{}, err
+	}
+	if err := u.model.Load(best.Tensors); err != nil {
+		return Parity{}, fmt.Errorf("pipeline: %s: %w", folder.Best(), err)
+	}
+	m, err := u.model.Export(student.ExportOptions{Opset: u.config.Export.Opset, IR: u.config.Export.IR, Metadata: u.metadata(p)})
+	if err != nil {
+		return Parity{}, err
+	}
+	u.preprocess.Attach(m)
+	b, err := m.Encode()
+	if err != nil {
+		return Parity{}, err
+	}
+	parity, err := u.verify(ctx, path, b)
+	if err != nil {
+		return parity, err
+	}
+	if !parity.ok() {
+		return parity, fmt.Errorf("pipeline: the exported student does not agree with the trained one in ONNX Runtime (%v), so %s was not written; this is a fault of the export, please report it with the run's config.yaml", parity, path)
+	}
+	return parity, writeFile(path, b)
+}
+
+// metadata is what the student's file says of itself. Nothing in it depends on
+// the time or the machine.
+func (u *run) metadata(p Progress) []onnx.KeyValue {
+	classes, _ := json.Marshal(u.data.Classes) // a list of strings always encodes
+	meta := []onnx.KeyValue{
+		{Key: MetaClasses, Value: string(classes)},
+		{Key: MetaStudent, Value: u.model.Name()},
+		{Key: MetaConfig, Value: p.ConfigHash},
+		{Key: MetaSeed, Value: fmt.Sprint(u.config.Training.Seed)},
+		{Key: MetaValidation, Value: fmt.Sprintf("%.4f", p.BestTop1)},
+	}
+	if u.teacherSHA != "" {
+		meta = append(meta, onnx.KeyValue{Key: MetaTeacher, Value: u.teacherSHA})
+	}
+	if u.options.Version != "" {
+		meta = append(meta, onnx.KeyValue{Key: MetaVersion, Value: u.options.Version})
+	}
+	return meta
+}
+
+// verify opens the encoded student as a teacher, in a file beside path, and
+// compares it with the trained one on validation samples.
+func (u *run) verify(ctx context.Context, path string, encoded []byte) (Parity, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".verify-*")
+	if err != nil {
+		return Parity{}, fmt.Errorf("pipeline: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	candidate := filepath.Join(dir, "student.onnx")
+	if err := os.WriteFile(candidate, encoded, 0o644); err != nil {
+		return Parity{}, fmt.Errorf("pipeline: %w", err)
+	}
+	session, err := u.openStudent(candidate)
+	if err != nil {
+		return Parity{}, fmt.Errorf("pipeline: the exported student does not open: %w", err)
+	}
+	defer session.Close()
+	samples, err := takeEvenly(ctx, u.data.Val, paritySamples)
+	if err != nil {
+		return Parity{}, err
+	}
+	return compare(u.scorer, session, samples)
+}
+
+// openStudent opens an exported student as the teacher it could be.
+func (u *run) openStudent(path string) (*teachers.Session, error) {
+	o := TeacherConfig{}.session(u.data, u.config.Resources)
+	o.Map, o.Preprocess = teachers.MapNone, u.preprocess
+	return teachers.Open(path, o)
+}
+
+// compare runs both on the samples.
+func compare(trained *Scorer, exported teachers.Teacher, on labelled) (Parity, error) {
+	p := Parity{Samples: on.n}
+	largest, difference := 0.0, 0.0
+	type answer struct{ want, got []float32 }
+	var answers []answer
+	for _, b := range on.batches {
+		out, err := trained.Compute(&Sample{Batch: b}, false)
+		if err != nil {
+			return p, err
+		}
+		s, err := exported.Signals(teacherBatch(b))
+		if err != nil {
+			return p, err
+		}
+		for i := range b.Labels {
+			k := out.Classes()
+			a := answer{append([]float32(nil), out.Logits[i*k:(i+1)*k]...), s.Logits[i*k : (i+1)*k]}
+			for j := range a.want {
+				largest = max(largest, abs(a.want[j]))
+				// A NaN in either would slip through a comparison.
+				if d := abs(a.want[j] - a.got[j]); !(d <= difference) {
+					difference = d
+				}
+			}
+			answers = append(answers, a)
+		}
+	}
+	p.MaxDifference = difference / max(largest, 1e-30)
+	for _, a := range answers {
+		top := engine.ArgMax(a.got)
+		if abs(a.want[top]-a.want[engine.ArgMax(a.want)]) <= 2*parityLimit*largest {
+			p.SameTop1++
+		}
+	}
+	return p, nil
+}
+
+func abs(v float32) float64 {
+	if v < 0 {
+		v = -v
+	}
+	return float64(v)
+}
+
+// finish exports the best student, tests it once and writes the final line.
+func (t *trainer) finish(ctx context.Context) (*FinalMetrics, error) {
+	path := t.folder.Student()
+	parity, err := t.export(ctx, t.folder, path, t.progress)
+	if err != nil {
+		return nil, err
+	}
+	say(t.reporter, "export   %s: %s", path, parity)
+	test, err := t.testExported(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	params, macs, err := t.model.Cost()
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("pipeline: %w", err)
+	}
+	sha, err := teachers.Hash(path)
+	if err != nil {
+		return nil, err
+	}
+	final := &FinalMetrics{
+		Final: true, BestEpoch: t.progress.BestEpoch, ValTop1: t.progress.BestTop1,
+		TestTop1: test, TestSamples: t.data.Test.Len(), Parity: parity,
+		Parameters: params, MACs: macs, Bytes: info.Size(), TeacherVal: t.teacherTop1,
+		Seconds: t.progress.Seconds, TrainSamples: t.data.Train.Len(), StudentSHA256: sha,
+	}
+	if err := t.folder.writeMetrics(t.epochs, final); err != nil {
+		return nil, err
+	}
+	say(t.reporter, "test     %.2f %% on %d images (epoch %d, chosen by validation)", 100*test, final.TestSamples, final.BestEpoch)
+	return final, nil
+}
+
+// testExported is the one look at the test set: the exported file's accuracy
+// in ONNX Runtime.
+func (t *trainer) testExported(ctx context.Context, path string) (float64, error) {
+	session, err := t.openStudent(path)
+	if err != nil {
+		return 0, err
+	}
+	defer session.Close()
+	top1 := engine.ClassErrorMeter{Accuracy: true}
+	err = scoreSplit(ctx, session, t.data.Test, t.config.Training.Batch, t.reporter, func(s engine.Scores) { top1.Add(s) })
+	return top1.Value(), err
+}
+
+// scoreSplit runs a model over a whole split in ONNX Runtime.
+func scoreSplit(ctx context.Context, model teachers.Teacher, split *data.Split, batch int, r Reporter, add func(engine.Scores)) error {
+	tell := r.Begin("testing", split.Len())
+	done := 0
+	for sample, err := range inOrder(ctx, split, batch) {
+		if ctx.Err() != nil {
+			return ErrInterrupted
+		}
+		if err != nil {
+			return err
+		}
+		s, err := model.Signals(teacherBatch(sample.Batch))
+		if err != nil {
+			return err
+		}
+		add(engine.Scores{Logits: s.Logits, Labels: sample.Labels})
+		done += len(sample.Labels)
+		tell(done, "")
+	}
+	return nil
+}

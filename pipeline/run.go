@@ -1,0 +1,352 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/pipeline/data"
+	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/student/optim"
+	"github.com/onnxdistill/onnxdistill/student/zoo"
+	"github.com/onnxdistill/onnxdistill/teachers"
+)
+
+// run is a training run being prepared and carried out: the resolved Config
+// and everything it opened.
+type run struct {
+	config   Config // resolved: what was left open is filled in
+	hash     string // of what decides the student in config
+	options  Options
+	reporter Reporter
+
+	data       *data.Set
+	loader     *data.Loader // of the training set
+	batches    int          // per epoch
+	preprocess preprocess.Spec
+	normalizer *preprocess.Normalizer
+
+	model     *student.Model
+	optimizer optim.Optimizer
+	schedule  optim.Schedule
+	learner   *Learner
+	scorer    *Scorer
+
+	closers []io.Closer // what close closes
+
+	teacher     teachers.Teacher // nil when the student learns alone
+	teacherSHA  string
+	teacherTop1 float64 // on the validation samples it was checked with
+	pairs       []TapPair
+}
+
+func newRun(c Config, o Options) *run {
+	if o.Reporter == nil {
+		o.Reporter = Silent{}
+	}
+	return &run{config: c, options: o, reporter: o.Reporter}
+}
+
+func (u *run) close() {
+	for _, c := range slices.Backward(u.closers) {
+		c.Close()
+	}
+}
+
+// openData opens the images and makes the loader of the training set.
+func (u *run) openData(ctx context.Context) error {
+	if err := u.config.Validate(); err != nil {
+		return err
+	}
+	var err error
+	if u.data = u.options.Data; u.data == nil {
+		if u.config.Data.Path, err = filepath.Abs(u.config.Data.Path); err != nil {
+			return fmt.Errorf("pipeline: %w", err)
+		}
+		if u.data, err = openSet(ctx, u.config.Data, u.config.Training.Seed, false, u.reporter); err != nil {
+			return err
+		}
+		u.closers = append(u.closers, u.data)
+	}
+	set, t := u.data, u.config.Training
+	say(u.reporter, "data     %s: %d classes, %dx%dx%d, %d training, %d validation, %d test images",
+		set.Format, len(set.Classes), set.H, set.W, set.C, set.Train.Len(), set.Val.Len(), set.Test.Len())
+	for _, note := range set.Notes {
+		say(u.reporter, "         %s", note)
+	}
+	for i, bad := range set.Bad {
+		if i == 10 {
+			warn(u.reporter, "… and %d more bad images", len(set.Bad)-i)
+			break
+		}
+		warn(u.reporter, "skipped: %v", bad)
+	}
+	if t.Batch > set.Train.Len() {
+		t.Batch = set.Train.Len()
+		say(u.reporter, "         batch lowered to the %d training images there are", t.Batch)
+		u.config.Training.Batch = t.Batch
+	}
+	u.batches = set.Train.Len() / t.Batch
+	u.loader, err = data.NewLoader(set.Train, data.LoaderConfig{
+		Batch: t.Batch, Seed: t.Seed, Augment: t.Augment.augment(), Shuffle: true, DropLast: true,
+	})
+	return err
+}
+
+// openSet opens a data set with progress. evalOnly reads the test set alone.
+func openSet(ctx context.Context, c DataConfig, seed uint64, evalOnly bool, r Reporter) (*data.Set, error) {
+	var step func(int, string)
+	set, err := data.OpenContext(ctx, c.Path, data.Options{
+		EvalOnly: evalOnly,
+		H:        c.Size, W: c.Size, Channels: c.Channels, Seed: seed,
+		ValFraction: c.Validation, Limit: c.Limit, SkipBad: c.SkipBad,
+		Progress: func(done, total int) {
+			if step == nil {
+				step = r.Begin("reading images", total)
+			}
+			step(done, "")
+		},
+	})
+	if ctx.Err() != nil {
+		return nil, ErrInterrupted
+	}
+	return set, err
+}
+
+// makeStudent makes the network with fresh parameters and says how its images
+// are normalised.
+func (u *run) makeStudent(ctx context.Context) error {
+	architecture, err := zoo.Parse(u.config.Student.Architecture)
+	if err != nil {
+		return err
+	}
+	image := student.Shape{H: u.data.H, W: u.data.W, C: u.data.C}
+	if u.model, err = student.New(architecture, student.Spec{Image: image, Classes: len(u.data.Classes)}, u.config.Training.Seed); err != nil {
+		return err
+	}
+	if u.preprocess, err = preprocess.Parse(u.config.Student.Preprocess); err != nil {
+		return err
+	}
+	if !u.preprocess.Known() {
+		if u.preprocess, err = measurePixels(ctx, u.data.Train); err != nil {
+			return err
+		}
+		u.config.Student.Preprocess = u.preprocess.String()
+	}
+	if u.normalizer, err = u.preprocess.Normalizer(u.data.C); err != nil {
+		return fmt.Errorf("student.preprocess: %w", err)
+	}
+	params, macs, err := u.model.Cost()
+	if err != nil {
+		return err
+	}
+	say(u.reporter, "student  %s: %s parameters, %s MACs per image, input %v, %s",
+		u.model.Name(), formatCount(params), formatCount(macs), image, u.preprocess)
+	return nil
+}
+
+// measurePixels returns mean and standard deviation of a split's pixels.
+func measurePixels(ctx context.Context, split *data.Split) (preprocess.Spec, error) {
+	h, w, c := split.Shape()
+	m, err := preprocess.NewMeasure(c)
+	if err != nil {
+		return preprocess.Spec{}, err
+	}
+	pixels := make([]uint8, h*w*c)
+	for i := range split.Len() {
+		if err := ctx.Err(); err != nil {
+			return preprocess.Spec{}, ErrInterrupted
+		}
+		if err := split.Read(i, pixels); err != nil {
+			return preprocess.Spec{}, err
+		}
+		if err := m.Add(pixels); err != nil {
+			return preprocess.Spec{}, err
+		}
+	}
+	spec, err := m.Spec()
+	for _, values := range [][]float64{spec.Mean, spec.Std} {
+		for i, v := range values {
+			values[i] = math.Round(v*1e4) / 1e4 // a 40th of a grey level; it is read by people
+		}
+	}
+	return spec, err
+}
+
+// makeLearner builds objective, optimiser and the graphs that train and score.
+func (u *run) makeLearner(context.Context) error {
+	var err error
+	t := u.config.Training
+	if u.optimizer, err = newOptimizer(t, u.model); err != nil {
+		return err
+	}
+	u.schedule = newSchedule(t)
+	if err := u.schedule.Validate(); err != nil {
+		return err
+	}
+	if u.learner, err = NewLearner(u.model, t.Batch, u.normalizer, u.config.Loss, u.teacher != nil, u.pairs, u.optimizer); err != nil {
+		return err
+	}
+	u.closers = append(u.closers, u.learner)
+	if u.scorer, err = NewScorer(u.model, t.Batch, u.normalizer); err != nil {
+		return err
+	}
+	u.closers = append(u.closers, u.scorer)
+	u.hash, err = u.configHash()
+	return err
+}
+
+// configHash identifies what decides the student: the resolved Config with
+// content in place of paths, and without the resources.
+func (u *run) configHash() (string, error) {
+	c := u.config
+	c.Data.Path, c.Teacher.Path, c.Resources = u.data.Fingerprint, u.teacherSHA, ResourcesConfig{}
+	b, err := c.YAML()
+	if err != nil {
+		return "", fmt.Errorf("pipeline: hashing the configuration: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+func newOptimizer(t TrainingConfig, m *student.Model) (optim.Optimizer, error) {
+	var params []optim.Param
+	for _, p := range m.Params() {
+		if p.Trainable {
+			params = append(params, optim.Param{Name: p.Name, Decay: p.Decay})
+		}
+	}
+	if t.Optimizer == "adamw" {
+		return optim.NewAdamW(params, optim.AdamWConfig{WeightDecay: t.WeightDecay, ClipNorm: t.ClipNorm})
+	}
+	return optim.NewSGD(params, optim.SGDConfig{
+		Momentum: t.Momentum, Nesterov: t.Nesterov && t.Momentum > 0, WeightDecay: t.WeightDecay, ClipNorm: t.ClipNorm,
+	})
+}
+
+func newSchedule(t TrainingConfig) optim.Schedule {
+	switch t.Schedule {
+	case "step":
+		// METHOD's recipe: times 0.2 at epochs 60, 120 and 160 of 200.
+		return optim.Step{Base: t.LearningRate, Milestones: []float64{0.3, 0.6, 0.8}, Gamma: 0.2, Warmup: t.WarmUp}
+	case "cosine":
+		return optim.Cosine{Base: t.LearningRate, Warmup: t.WarmUp}
+	case "one-cycle":
+		return optim.OneCycle{Max: t.LearningRate, Rise: t.WarmUp}
+	}
+	return optim.Constant{Base: t.LearningRate, Warmup: t.WarmUp}
+}
+
+// samples is the training iterator: batches from the loader, and what the
+// teacher says of them. A batch's memory is used again for a later one.
+func (u *run) samples(ctx context.Context, epoch, from int) iter.Seq2[*Sample, error] {
+	return func(yield func(*Sample, error) bool) {
+		for batch, err := range u.loader.Epoch(ctx, epoch, from) {
+			sample := &Sample{Batch: batch}
+			if err == nil && u.teacher != nil {
+				sample.Signals, err = u.teacher.Signals(teacherBatch(batch))
+			}
+			goOn := yield(sample, err)
+			batch.Release()
+			if !goOn || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// validation iterates over the validation set, without a teacher.
+func (u *run) validation(ctx context.Context, _, _ int) iter.Seq2[*Sample, error] {
+	return inOrder(ctx, u.data.Val, u.config.Training.Batch)
+}
+
+// inOrder iterates over a whole split as it is; the last batch may be short.
+func inOrder(ctx context.Context, split *data.Split, batch int) iter.Seq2[*Sample, error] {
+	return func(yield func(*Sample, error) bool) {
+		loader, err := data.NewLoader(split, data.LoaderConfig{Batch: min(batch, split.Len())})
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for b, err := range loader.Epoch(ctx, 0, 0) {
+			goOn := yield(&Sample{Batch: b}, err)
+			b.Release()
+			if !goOn || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func teacherBatch(b data.Batch) teachers.Batch {
+	return teachers.Batch{Pixels: b.Pixels, N: b.N, H: b.H, W: b.W, C: b.C, Samples: b.Samples, View: b.View}
+}
+
+// estimate times one step, without learning from it, and says how long the run
+// will take.
+func (u *run) estimate(ctx context.Context) error {
+	var took time.Duration
+	for range 2 { // the first step also plans and warms up
+		start := time.Now()
+		for sample, err := range u.samples(ctx, 0, 0) {
+			if err != nil {
+				if ctx.Err() != nil {
+					return ErrInterrupted
+				}
+				return err
+			}
+			if _, err := u.learner.Compute(sample, true); err != nil {
+				return err
+			}
+			break
+		}
+		took = time.Since(start)
+	}
+	t := u.config.Training
+	steps := t.Epochs * u.batches
+	say(u.reporter, "plan     %d epochs of %d steps of %d images, %s, about %v",
+		t.Epochs, u.batches, t.Batch, u.schedule, (took * time.Duration(steps)).Round(time.Second))
+	return nil
+}
+
+// restore takes up a run where its checkpoint left it.
+func (u *run) restore(folder Folder) (Progress, []EpochMetrics, error) {
+	p, err := readCheckpoint(folder.Checkpoint(), u.model, u.optimizer)
+	if err != nil {
+		return p, nil, err
+	}
+	if p.ConfigHash != u.hash {
+		return p, nil, fmt.Errorf("pipeline: %s was started with another configuration, teacher or data set than %s names now; restore them or start a new run with another --out",
+			folder, folder.Config())
+	}
+	epochs, _, err := folder.readMetrics()
+	if err != nil {
+		return p, nil, err
+	}
+	if len(epochs) < p.Epoch {
+		return p, nil, fmt.Errorf("pipeline: %s tells of %d epochs, the checkpoint of %d; restore the file or start a new run", folder.Metrics(), len(epochs), p.Epoch)
+	}
+	return p, epochs[:p.Epoch], nil
+}
+
+// formatCount writes 174938 as "174.9 k".
+func formatCount(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.2f G", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.2f M", float64(n)/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.1f k", float64(n)/1e3)
+	}
+	return strings.TrimSpace(fmt.Sprint(n))
+}

@@ -1,0 +1,280 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/pipeline/engine"
+)
+
+const demoTeacher = "../testdata/demo/teacher.onnx"
+
+// tinyRun is a run of about a second on drawn digits, with every part in use:
+// teacher, three taps, augmentation, momentum.
+func tinyRun(t testing.TB) (Config, Options) {
+	t.Helper()
+	d := DefaultDemo()
+	d.Teacher, d.Images, d.Tests, d.Epochs = demoTeacher, 60, 20, 2
+	set, err := d.draw(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := d.config(false)
+	c.Training.Batch = 20
+	return c, Options{Data: set}
+}
+
+func runStudent(t *testing.T, c Config, o Options) (Folder, *FinalMetrics) {
+	t.Helper()
+	folder := Folder(filepath.Join(t.TempDir(), "run"))
+	final, err := Train(t.Context(), c, folder, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder, final
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestTrainTwiceGivesTheSameStudent(t *testing.T) {
+	c, o := tinyRun(t)
+	first, _ := runStudent(t, c, o)
+	second, _ := runStudent(t, c, o)
+	if !bytes.Equal(read(t, first.Student()), read(t, second.Student())) {
+		t.Error("two runs with one seed gave different student.onnx")
+	}
+	c.Training.Seed++
+	other, _ := runStudent(t, c, o)
+	if bytes.Equal(read(t, first.Best()), read(t, other.Best())) {
+		t.Error("another seed gave the same parameters")
+	}
+}
+
+func TestInterruptedRunResumesToTheSameStudent(t *testing.T) {
+	c, o := tinyRun(t)
+	whole, _ := runStudent(t, c, o)
+	want := read(t, whole.Student())
+	// Steps of the run: 3 batches in each of 2 epochs.
+	for _, stop := range []int{1, 3, 5} {
+		ctx, cancel := context.WithCancel(t.Context())
+		interrupted := o
+		interrupted.Hooks = []engine.Hooks[*Sample]{{OnUpdate: func(s *engine.State[*Sample]) error {
+			if s.T == stop {
+				cancel()
+			}
+			return nil
+		}}}
+		folder := Folder(filepath.Join(t.TempDir(), "run"))
+		_, err := Train(ctx, c, folder, interrupted)
+		if !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "--resume") {
+			t.Fatalf("stopped after %d steps: got %v, want ErrInterrupted and how to resume", stop, err)
+		}
+		final, err := Resume(t.Context(), folder, o)
+		if err != nil {
+			t.Fatalf("resuming after %d steps: %v", stop, err)
+		}
+		if !bytes.Equal(want, read(t, folder.Student())) {
+			t.Errorf("resumed after %d steps: another student.onnx", stop)
+		}
+		epochs, last, err := folder.readMetrics()
+		if err != nil || len(epochs) != c.Training.Epochs || last == nil {
+			t.Errorf("resumed after %d steps: %d epochs in metrics.jsonl, last line %v, %v", stop, len(epochs), last, err)
+		}
+		if !final.Final {
+			t.Error("the last line does not say that it is the last")
+		}
+		cancel()
+	}
+}
+
+func TestRunFolderTellsTheWholeRun(t *testing.T) {
+	c, o := tinyRun(t)
+	o.Version = "v-test"
+	folder, final := runStudent(t, c, o)
+
+	lines := bytes.Split(bytes.TrimSpace(read(t, folder.Metrics())), []byte("\n"))
+	if len(lines) != c.Training.Epochs+1 {
+		t.Fatalf("%d lines in metrics.jsonl, want one per epoch and a final one", len(lines))
+	}
+	var epoch struct {
+		Loss map[string]float64 `json:"loss"`
+	}
+	if err := json.Unmarshal(lines[0], &epoch); err != nil {
+		t.Fatal(err)
+	}
+	beta := c.Loss.Attention.Beta
+	sum := (1-c.Loss.Alpha)*epoch.Loss["ce"] + c.Loss.Alpha*epoch.Loss["kd"] +
+		beta*(epoch.Loss["at/group1"]+epoch.Loss["at/group2"]+epoch.Loss["at/group3"])
+	if total := epoch.Loss["total"]; total == 0 || abs(float32(sum-total)) > 1e-4*total {
+		t.Errorf("the weighted terms %v sum to %v, total says %v", epoch.Loss, sum, total)
+	}
+	var last struct {
+		Final    bool     `json:"final"`
+		TestTop1 *float64 `json:"test_top1"`
+	}
+	if err := json.Unmarshal(lines[len(lines)-1], &last); err != nil || !last.Final || last.TestTop1 == nil || *last.TestTop1 != final.TestTop1 {
+		t.Errorf("last line %s: %v", lines[len(lines)-1], err)
+	}
+
+	m, err := onnx.ReadFile(folder.Student())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := onnx.Check(m); err != nil {
+		t.Error(err)
+	}
+	for key, want := range map[string]string{
+		MetaVersion: "v-test", MetaStudent: "wrn-10-0.5", MetaSeed: "1",
+		MetaClasses: `["0","1","2","3","4","5","6","7","8","9"]`,
+	} {
+		if got, _ := m.Meta(key); got != want {
+			t.Errorf("metadata %s is %q, want %q", key, got, want)
+		}
+	}
+	if sha, _ := m.Meta(MetaTeacher); len(sha) != 64 {
+		t.Errorf("metadata %s is %q, want a SHA-256", MetaTeacher, sha)
+	}
+
+	again, err := ReadConfig(folder.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	repeated, _ := runStudent(t, again, o)
+	if !bytes.Equal(read(t, folder.Student()), read(t, repeated.Student())) {
+		t.Error("the run repeated from its config.yaml gave another student")
+	}
+}
+
+func TestTrainRefusesAFolderThatHoldsARun(t *testing.T) {
+	c, o := tinyRun(t)
+	folder, _ := runStudent(t, c, o)
+	before := read(t, folder.Student())
+	if _, err := Train(t.Context(), c, folder, o); err == nil || !strings.Contains(err.Error(), "--resume") {
+		t.Errorf("got %v", err)
+	}
+	if !bytes.Equal(before, read(t, folder.Student())) {
+		t.Error("the refused run changed student.onnx")
+	}
+}
+
+func TestResumingAFinishedRunGivesItsResult(t *testing.T) {
+	c, o := tinyRun(t)
+	folder, want := runStudent(t, c, o)
+	got, err := Resume(t.Context(), folder, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestResumeRefusesWhatIsNotItsRun(t *testing.T) {
+	c, o := tinyRun(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	interrupted := o
+	interrupted.Hooks = []engine.Hooks[*Sample]{{OnEndEpoch: func(*engine.State[*Sample]) error { cancel(); return nil }}}
+	folder := Folder(filepath.Join(t.TempDir(), "run"))
+	if _, err := Train(ctx, c, folder, interrupted); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	for _, k := range []struct {
+		name  string
+		spoil func(t *testing.T)
+		want  string
+	}{
+		{"a changed configuration", func(t *testing.T) {
+			b := bytes.Replace(read(t, folder.Config()), []byte("temperature: 4"), []byte("temperature: 5"), 1)
+			if err := os.WriteFile(folder.Config(), b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, "another configuration"},
+		{"a truncated checkpoint", func(t *testing.T) {
+			if err := os.Truncate(folder.Checkpoint(), 1000); err != nil {
+				t.Fatal(err)
+			}
+		}, "checkpoint.safetensors"},
+		{"a missing checkpoint", func(t *testing.T) { os.Remove(folder.Checkpoint()) }, "there is no checkpoint"},
+		{"a missing run", func(t *testing.T) { os.Remove(folder.Config()) }, "is not a run folder"},
+	} {
+		k.spoil(t)
+		if _, err := Resume(t.Context(), folder, o); err == nil || !strings.Contains(err.Error(), k.want) {
+			t.Errorf("%s: got %v, want %q in it", k.name, err, k.want)
+		}
+	}
+}
+
+func TestTrainAloneNeedsNoTeacher(t *testing.T) {
+	c, o := tinyRun(t)
+	c.Teacher = TeacherConfig{}
+	folder, _ := runStudent(t, c, o)
+	epochs, _, err := folder.readMetrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range epochs[0].Loss {
+		if name != "ce" && name != "total" {
+			t.Errorf("a student alone has a loss term %s", name)
+		}
+	}
+	if ce, total := epochs[0].Loss["ce"], epochs[0].Loss["total"]; ce != total {
+		t.Errorf("alone, total %v is not ce %v", total, ce)
+	}
+}
+
+func TestHooksOfTheCallerSeeEveryStep(t *testing.T) {
+	c, o := tinyRun(t)
+	c.Training.Epochs = 1
+	var rates []float64
+	o.Hooks = []engine.Hooks[*Sample]{{OnUpdate: func(s *engine.State[*Sample]) error {
+		rates = append(rates, s.LR)
+		if s.Sample.Signals == nil || len(s.Sample.Signals.Maps) != 3 {
+			t.Error("a step without the teacher's three maps")
+		}
+		return nil
+	}}}
+	runStudent(t, c, o)
+	if len(rates) != 3 || rates[0] == rates[1] {
+		t.Errorf("learning rates %v, want three that follow the schedule", rates)
+	}
+}
+
+func TestDecayed(t *testing.T) {
+	for _, c := range []struct {
+		kind string
+		step int
+		want float64
+	}{
+		{"none", 50, 1}, {"linear", 0, 1}, {"linear", 25, 0.75}, {"cosine", 50, 0.5}, {"cosine", 100, 0},
+	} {
+		if got := decayed(c.kind, c.step, 100); abs(float32(got-c.want)) > 1e-6 {
+			t.Errorf("%s at step %d of 100: %v, want %v", c.kind, c.step, got, c.want)
+		}
+	}
+}
+
+func TestDivergedTrainingSaysWhatToDo(t *testing.T) {
+	c, o := tinyRun(t)
+	c.Training.LearningRate, c.Training.Schedule, c.Training.Epochs = 1e12, "constant", 5
+	_, err := Train(t.Context(), c, Folder(filepath.Join(t.TempDir(), "run")), o)
+	if err == nil || !(strings.Contains(err.Error(), "--lr") || strings.Contains(err.Error(), "not finite")) {
+		t.Errorf("got %v", err)
+	}
+}
