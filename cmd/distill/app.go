@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// version is set by the Makefile (-ldflags -X); without it the module's own
+// version is used.
+var version string
+
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// newApp returns the whole command line. All output goes to the two writers
+// and nothing exits the process, so a test can run every path.
+func newApp(stdout, stderr io.Writer) *cli.App {
+	app := &cli.App{
+		Name:      "distill",
+		Usage:     "train a small network to imitate a large one",
+		UsageText: "distill COMMAND [flags] [file]",
+		Description: `A frozen teacher.onnx goes in, a compact student.onnx comes out. The student
+learns from the teacher's logits and from where it looks.
+
+Worked example, from nothing:
+   distill demo
+
+Worked example, with your teacher and your images (a folder of class folders):
+   distill inspect teacher.onnx
+   distill train --teacher teacher.onnx --data images/ --student wrn-16-1 --out runs/first
+   distill eval --data images/ runs/first/student.onnx`,
+		Version:              programVersion(),
+		Writer:               stdout,
+		ErrWriter:            stderr,
+		Suggest:              true,
+		EnableBashCompletion: true,
+		HideHelpCommand:      true,
+		ExitErrHandler:       func(*cli.Context, error) {}, // main owns the exit code
+		OnUsageError:         onUsageError,
+		Commands: []*cli.Command{
+			newDemoCommand(),
+			newInspectCommand(),
+			newTrainCommand(),
+			newEvalCommand(),
+			newExportCommand(),
+			newDoctorCommand(),
+			newCompletionCommand(),
+		},
+		Action: func(c *cli.Context) error {
+			if name := c.Args().First(); name != "" {
+				return usagef("%q is not a command; the commands are %s%s", name, commandNames(c.App), didYouMean(strings.Trim(strings.TrimPrefix(cli.SuggestCommand(c.App.Commands, name), "Did you mean "), `"?`)))
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	for _, command := range app.Commands {
+		command.OnUsageError = onUsageError
+	}
+	return app
+}
+
+// usageError is a command line that cannot be meant; exit code 2.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+func exitCode(err error) int {
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// onUsageError turns the flag parser's complaint into a usage error and adds
+// the flag that may have been meant.
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	const undefined = "flag provided but not defined: "
+	if name, ok := strings.CutPrefix(err.Error(), undefined); ok {
+		name = strings.TrimLeft(name, "-")
+		flags := c.App.VisibleFlags()
+		help := "distill --help"
+		if c.Command != nil && c.Command.Name != "" && c.Command.Name != c.App.Name {
+			flags, help = c.Command.VisibleFlags(), "distill "+c.Command.Name+" --help"
+		}
+		return usagef("there is no flag --%s%s; see %q", name, didYouMean(cli.SuggestFlag(flags, name, false)), help)
+	}
+	return usageError{err}
+}
+
+func didYouMean(name string) string {
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", name)
+}
+
+func commandNames(app *cli.App) string {
+	var names []string
+	for _, c := range app.VisibleCommands() {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// oneArgument returns the command's only argument, described by what.
+func oneArgument(c *cli.Context, what string) (string, error) {
+	if c.NArg() != 1 {
+		return "", usagef("%s takes exactly one %s, got %d; flags come before it; see %q", c.Command.Name, what, c.NArg(), "distill "+c.Command.Name+" --help")
+	}
+	return c.Args().First(), nil
+}
+
+func noArguments(c *cli.Context) error {
+	if c.NArg() != 0 {
+		return usagef("%s takes no argument besides flags, got %q; see %q", c.Command.Name, c.Args().First(), "distill "+c.Command.Name+" --help")
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden help texts")
+
+// distill runs the command line as a user types it.
+func distill(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	err = newApp(&out, &errOut).RunContext(t.Context(), append([]string{"distill"}, args...))
+	return out.String(), errOut.String(), err
+}
+
+func TestHelpTexts(t *testing.T) {
+	version = "v0.0.0-test"
+	t.Cleanup(func() { version = "" })
+	for _, command := range []string{"", "demo", "inspect", "train", "eval", "export", "doctor", "completion"} {
+		t.Run("help of distill "+command, func(t *testing.T) {
+			args := []string{"--help"}
+			golden := "distill"
+			if command != "" {
+				args, golden = []string{command, "--help"}, command
+			}
+			got, _, err := distill(t, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden = filepath.Join("testdata", "help", golden+".txt")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(want), got); d != "" {
+				t.Errorf("help differs from %s; if that is meant, go test ./cmd/distill -update (-want +got):\n%s", golden, d)
+			}
+		})
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"a misspelt command", []string{"trian"}, []string{`"trian" is not a command`, `did you mean "train"?`, "demo, inspect"}},
+		{"a misspelt flag", []string{"train", "--epocs", "3"}, []string{"no flag --epocs", `did you mean "--epochs"?`}},
+		{"a flag of another kind", []string{"train", "--epochs", "many"}, []string{"epochs", "many"}},
+		{"training without data", []string{"train"}, []string{"data.path is empty", "--data"}},
+		{"a misspelt attention form", []string{"train", "--data", "x", "--attention", "papr"}, []string{`one of code, paper, got "papr"`}},
+		{"a misspelt architecture", []string{"train", "--data", "x", "--student", "wnr-16-1"}, []string{"student.architecture", "wnr-16-1"}},
+		{"class numbers that are none", []string{"train", "--data", "x", "--teacher-classes", "0,two"}, []string{"--teacher-classes", "0,2,1"}},
+		{"a flag that a resumed run cannot take", []string{"train", "--resume", "--epochs", "3"}, []string{"--epochs cannot change"}},
+		{"an argument too many", []string{"doctor", "now"}, []string{"takes no argument", `"now"`}},
+		{"an argument too few", []string{"inspect"}, []string{"exactly one model file, got 0"}},
+		{"eval without data", []string{"eval", "x.onnx"}, []string{"--data"}},
+		{"a misspelt split", []string{"eval", "--data", "x", "--split", "tset", "x.onnx"}, []string{"test, val, train, all", `"tset"`}},
+		{"an opset out of range", []string{"export", "--opset", "9", "run"}, []string{"between 13 and 21, got 9"}},
+		{"an unknown shell", []string{"completion", "tcsh"}, []string{"bash, zsh, fish"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, _, err := distill(t, c.args...)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if code := exitCode(err); code != exitUsage {
+				t.Errorf("exit code %d for %v, want %d", code, err, exitUsage)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in %q", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestFailuresAreNotUsageErrors(t *testing.T) {
+	broken := filepath.Join(t.TempDir(), "broken.onnx")
+	if err := os.WriteFile(broken, []byte("no model"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"a missing model", []string{"inspect", "nowhere.onnx"}, "nowhere.onnx"},
+		{"a file that is no model", []string{"inspect", broken}, "broken.onnx"},
+		{"missing data", []string{"train", "--data", "nowhere", "--out", filepath.Join(t.TempDir(), "run")}, "nowhere"},
+		{"a folder that is no run", []string{"export", t.TempDir()}, "is not a run folder"},
+		{"resuming nothing", []string{"train", "--resume", "--out", t.TempDir()}, "is not a run folder"},
+		{"a demo elsewhere", []string{"demo", "--teacher", "nowhere.onnx"}, "project's folder"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, _, err := distill(t, c.args...)
+			if err == nil || exitCode(err) != exitFailed || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want exit code %d and %q", err, exitFailed, c.want)
+			}
+		})
+	}
+}
+
+func TestCompletionOffersCommandsAndFlags(t *testing.T) {
+	// The library looks at the process's own arguments to complete a flag.
+	saved := os.Args
+	t.Cleanup(func() { os.Args = saved })
+	os.Args = []string{"distill", "--generate-bash-completion"}
+	out, _, err := distill(t, "--generate-bash-completion")
+	if err != nil || !strings.Contains(out, "inspect") {
+		t.Errorf("commands: %q, %v", out, err)
+	}
+	os.Args = []string{"distill", "train", "--te", "--generate-bash-completion"}
+	out, _, err = distill(t, "train", "--te", "--generate-bash-completion")
+	if err != nil || !strings.Contains(out, "--teacher") {
+		t.Errorf("flags of train: %q, %v", out, err)
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		out, _, err := distill(t, "completion", shell)
+		if err != nil || !strings.Contains(out, "--generate-bash-completion") {
+			t.Errorf("%s: %q, %v", shell, out, err)
+		}
+	}
+}
+
+func TestExitCodeSeesThroughWrapping(t *testing.T) {
+	if got := exitCode(errors.Join(usagef("wrong"), errors.New("other"))); got != exitUsage {
+		t.Errorf("got %d, want %d", got, exitUsage)
+	}
+}

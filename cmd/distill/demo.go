@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onnxdistill/onnxdistill/pipeline"
+)
+
+func newDemoCommand() *cli.Command {
+	d := pipeline.DefaultDemo()
+	return &cli.Command{
+		Name:      "demo",
+		Usage:     "distil a digit reader from nothing but this program, in minutes",
+		UsageText: "distill demo [flags]",
+		Description: `Draws small photographs of street numbers, trains a small network on a few
+hundred of them twice, alone and with a teacher that has seen many more, and
+compares all three.
+
+Worked examples, in the project's folder:
+   distill demo
+   distill demo --seed 2 --out runs/demo2`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "teacher", Value: d.Teacher, Usage: "`FILE` of a teacher of the ten digits"},
+			&cli.StringFlag{Name: "out", Value: d.Out, Usage: "`FOLDER` for the two runs; what an earlier demo left in it is replaced"},
+			&cli.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "of drawings and training"},
+			&cli.IntFlag{Name: "images", Value: d.Images, Usage: "training images, at least 100"},
+			&cli.IntFlag{Name: "epochs", Value: d.Epochs, Usage: "times each of them is seen"},
+			&cli.StringFlag{Name: "student", Value: d.Student, Usage: "`ARCHITECTURE`"},
+			threadsFlag(), onnxRuntimeFlag(),
+		},
+		Action: demo,
+	}
+}
+
+func demo(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	config := pipeline.DefaultDemo()
+	config.Teacher, config.Out, config.Student = c.String("teacher"), c.String("out"), c.String("student")
+	config.Seed, config.Images, config.Epochs = c.Uint64("seed"), c.Int("images"), c.Int("epochs")
+	config.Threads, config.Library = c.Int("threads"), c.String("onnxruntime")
+	if config.Images < 100 || config.Epochs < 1 {
+		return usagef("demo needs at least 100 --images and 1 epoch, got %d and %d", config.Images, config.Epochs)
+	}
+	if _, err := os.Stat(config.Teacher); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("demo: there is no teacher at %s; run in the project's folder, or name the file with --teacher", config.Teacher)
+	}
+	for _, run := range []string{"alone", "distilled"} {
+		if err := removeRun(filepath.Join(config.Out, run)); err != nil {
+			return err
+		}
+	}
+	setThreads(config.Threads)
+	start := time.Now()
+	report := &terminal{out: c.App.Writer, err: c.App.ErrWriter}
+	result, err := pipeline.Demo(c.Context, config, pipeline.Options{Reporter: report, Version: programVersion()})
+	if err != nil {
+		return err
+	}
+	return printDemo(c.App.Writer, result, time.Since(start))
+}
+
+// removeRun removes an earlier demo's run folder, and nothing that is not one.
+func removeRun(folder string) error {
+	if _, err := os.Stat(pipeline.Folder(folder).Config()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		return fmt.Errorf("demo: removing the earlier run: %w", err)
+	}
+	return nil
+}
+
+func printDemo(w io.Writer, r *pipeline.DemoResult, took time.Duration) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\n\ttest accuracy\tparameters\tfile size\tlatency\t")
+	for _, row := range []struct {
+		name string
+		e    *pipeline.Evaluation
+	}{
+		{"teacher", r.Teacher},
+		{"student alone", r.Alone},
+		{"student distilled", r.Distilled},
+	} {
+		fmt.Fprintf(t, "%s\t%.1f %%\t%d\t%.0f kB\t%.2f ms\t\n", row.name, 100*row.e.Top1, row.e.Parameters, float64(row.e.Bytes)/1000, row.e.Latency.P50)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nThe teacher was worth %+.1f points to the student (%d test images, %v in all).\n%s\n",
+		100*(r.Distilled.Top1-r.Alone.Top1), r.Distilled.Samples, took.Round(time.Second), r.Student)
+	return err
+}

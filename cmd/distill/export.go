@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onnxdistill/onnxdistill/pipeline"
+)
+
+func newExportCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "export",
+		Usage:     "write a run's best student as ONNX, verified in ONNX Runtime",
+		UsageText: "distill export [flags] RUN-FOLDER",
+		Description: `The exported file must give the trained student's answers on validation images
+in ONNX Runtime, or nothing is written.
+
+Worked examples:
+   distill export --out student.onnx runs/first
+   distill export --out student13.onnx --opset 13 --ir 7 runs/first`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "out", Value: "student.onnx", Usage: "`FILE` to write"},
+			&cli.Int64Flag{Name: "opset", Usage: "ONNX opset, 13 to 21; 0 is the run's own"},
+			&cli.Int64Flag{Name: "ir", Usage: "ONNX IR version, 7 to 10; 0 is the run's own"},
+			threadsFlag(), onnxRuntimeFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			folder, err := oneArgument(c, "run folder")
+			if err != nil {
+				return err
+			}
+			if o := c.Int64("opset"); o != 0 && (o < 13 || o > 21) {
+				return usagef("--opset lies between 13 and 21, got %d", o)
+			}
+			if ir := c.Int64("ir"); ir != 0 && (ir < 7 || ir > 10) {
+				return usagef("--ir lies between 7 and 10, got %d", ir)
+			}
+			setThreads(c.Int("threads"))
+			report := &terminal{out: c.App.Writer, err: c.App.ErrWriter}
+			out := c.String("out")
+			parity, err := pipeline.Export(c.Context, pipeline.Folder(folder), out, pipeline.ExportConfig{Opset: c.Int64("opset"), IR: c.Int64("ir")},
+				pipeline.Options{Reporter: report, Version: programVersion()})
+			if err != nil {
+				return err
+			}
+			report.Say(fmt.Sprintf("export   %s: %s", out, parity))
+			return nil
+		},
+	}
+}

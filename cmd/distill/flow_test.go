@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/pipeline/data"
+	"github.com/onnxdistill/onnxdistill/pipeline/digits"
+)
+
+const teacher = "../../testdata/demo/teacher.onnx"
+
+// drawImages writes a small folder of class folders with train/ and test/.
+func drawImages(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "images")
+	split := func(seed uint64, n int) data.Memory {
+		drawn := digits.Set(seed, n)
+		return data.Memory{Pixels: drawn.Pixels, Labels: drawn.Labels}
+	}
+	set, err := data.FromMemory(data.MemorySet{
+		Classes: digits.Names(), H: digits.Size, W: digits.Size, C: digits.Channels,
+		Train: split(5_000_001, 80), Val: split(5_000_002, 20), Test: split(5_000_003, 40),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := data.WriteFolder(dir, set); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestFromTeacherToStudent types the commands of the README, one after the
+// other.
+func TestFromTeacherToStudent(t *testing.T) {
+	images, run := drawImages(t), filepath.Join(t.TempDir(), "first")
+	must := func(args ...string) string {
+		t.Helper()
+		out, errOut, err := distill(t, args...)
+		if err != nil {
+			t.Fatalf("distill %s: %v\n%s%s", strings.Join(args, " "), err, out, errOut)
+		}
+		return out
+	}
+
+	var report struct {
+		Inputs        []struct{ Name string }
+		Outputs       []struct{ Name string }
+		Opset, IR     int64
+		Parameters    int64
+		MACs          int64
+		Layout        string
+		SoftmaxOutput *bool `json:"softmax_output"`
+		Taps          []struct {
+			Name      string
+			Shape     [3]int
+			Suggested bool
+		}
+	}
+	if err := json.Unmarshal([]byte(must("inspect", "--json", teacher)), &report); err != nil {
+		t.Fatal(err)
+	}
+	suggested := 0
+	for _, tap := range report.Taps {
+		if tap.Suggested {
+			suggested++
+		}
+	}
+	if len(report.Inputs) != 1 || len(report.Outputs) != 1 || report.Opset == 0 || report.IR == 0 || report.Parameters == 0 || report.MACs == 0 ||
+		report.Layout != "NCHW" || report.SoftmaxOutput == nil || suggested != 3 {
+		t.Errorf("inspect --json says %+v", report)
+	}
+	if out := must("inspect", teacher); !strings.Contains(out, report.Taps[0].Name) {
+		t.Errorf("inspect does not name the taps:\n%s", out)
+	}
+
+	out := must("train", "--teacher", teacher, "--data", images, "--student", "wrn-10-0.5", "--out", run, "--epochs", "2", "--batch", "20", "--flip=false")
+	for _, want := range []string{"80 training, 20 validation, 40 test images", "group3 (8x8) learns from", "at/group1", "largest logit difference", "test accuracy"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("train does not say %q:\n%s", want, out)
+		}
+	}
+
+	student := filepath.Join(run, "student.onnx")
+	var measured struct {
+		Top1, Top5       float64
+		Samples          int
+		Parameters       int64
+		Bytes            int64
+		AveragePrecision map[string]float64         `json:"average_precision"`
+		Latency          struct{ P50, P95 float64 } `json:"latency_ms"`
+	}
+	if err := json.Unmarshal([]byte(must("eval", "--json", "--data", images, student)), &measured); err != nil {
+		t.Fatal(err)
+	}
+	if measured.Samples != 40 || len(measured.AveragePrecision) != 10 || measured.Top5 < measured.Top1 || measured.Top5 == 0 ||
+		measured.Parameters == 0 || measured.Bytes == 0 || measured.Latency.P50 <= 0 || measured.Latency.P95 < measured.Latency.P50 {
+		t.Errorf("eval --json says %+v", measured)
+	}
+	if out := must("eval", "--data", images, "--split", "all", student); !strings.Contains(out, "140") {
+		t.Errorf("eval on all does not count 140 images:\n%s", out)
+	}
+
+	exported := filepath.Join(t.TempDir(), "student13.onnx")
+	must("export", "--out", exported, "--opset", "13", "--ir", "7", run)
+	m, err := onnx.ReadFile(exported)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Opset() != 13 || m.IRVersion != 7 {
+		t.Errorf("exported at opset %d, IR %d; want 13 and 7", m.Opset(), m.IRVersion)
+	}
+	again := filepath.Join(t.TempDir(), "student.onnx")
+	must("export", "--out", again, run)
+	first, err := os.ReadFile(student)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := os.ReadFile(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first, second) {
+		t.Error("the student exported again is another file")
+	}
+
+	if _, _, err := distill(t, "train", "--data", images, "--out", run); err == nil || !strings.Contains(err.Error(), "holds a run already") {
+		t.Errorf("training into a run's folder: %v", err)
+	}
+	if _, _, err := distill(t, "eval", "--data", filepath.Join(images, "train"), "--classes", "0,1", student); err == nil || !strings.Contains(err.Error(), "2 classes") {
+		t.Errorf("two classes of ten: %v", err)
+	}
+}
+
+func TestWrongPreprocessingIsSaidAloud(t *testing.T) {
+	images := drawImages(t)
+	// No model sees anything in images that are all but black.
+	out, errOut, err := distill(t, "train", "--teacher", teacher, "--teacher-preprocess", "mean=0,std=1,scale=0.0000001", "--data", images,
+		"--student", "wrn-10-0.5", "--out", filepath.Join(t.TempDir(), "run"), "--epochs", "1", "--batch", "40")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(errOut, "warning:") || !strings.Contains(errOut, "--teacher-preprocess") {
+		t.Errorf("no warning in\n%s%s", out, errOut)
+	}
+}
+
+func TestAnotherClassOrderIsRecognised(t *testing.T) {
+	images := drawImages(t)
+	_, errOut, err := distill(t, "train", "--teacher", teacher, "--teacher-classes", "1,2,3,4,5,6,7,8,9,0", "--data", images,
+		"--student", "wrn-10-0.5", "--out", filepath.Join(t.TempDir(), "run"), "--epochs", "1", "--batch", "40")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(errOut, "--teacher-classes 0,1,2,3,4,5,6,7,8,9") {
+		t.Errorf("the mapping is not offered:\n%s", errOut)
+	}
+}
+
+func TestDoctor(t *testing.T) {
+	out, _, err := distill(t, "doctor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ONNX Runtime", "kernels", "threads", "self-test     passed"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("doctor does not say %q:\n%s", want, out)
+		}
+	}
+}

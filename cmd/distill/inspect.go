@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onnxdistill/onnxdistill/teachers"
+)
+
+func newInspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "show what a model is and where its attention can be tapped",
+		UsageText: "distill inspect [flags] model.onnx",
+		Description: `Taps marked with * are suggested: the last feature map of each resolution that
+every path from the image to the logits passes through.
+
+Worked examples:
+   distill inspect teacher.onnx
+   distill inspect --json teacher.onnx`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
+			layoutFlag(), outputFlag(),
+			&cli.IntFlag{Name: "size", Aliases: []string{"teacher-size"}, Usage: "height and width of the images, where the model leaves them open"},
+			onnxRuntimeFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			path, err := oneArgument(c, "model file")
+			if err != nil {
+				return err
+			}
+			size := c.Int("size")
+			report, err := teachers.Inspect(path, teachers.InspectOptions{
+				Layout: teachers.Layout(c.String("layout")), Output: c.String("output"),
+				Size: [2]int{size, size}, Library: c.String("onnxruntime"),
+			})
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return printJSON(c.App.Writer, report)
+			}
+			return printReport(c.App.Writer, path, report)
+		},
+	}
+}
+
+func printReport(w io.Writer, path string, r *teachers.Report) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "file\t%s, %d bytes, sha256 %.12s…\n", path, r.Bytes, r.SHA256)
+	fmt.Fprintf(t, "made by\t%s, opset %d, IR %d, %d nodes\n", r.Producer, r.Opset, r.IR, r.Nodes)
+	for _, v := range r.Inputs {
+		fmt.Fprintf(t, "input\t%s %s %v\n", v.Name, v.Type, v.Shape)
+	}
+	for _, v := range r.Outputs {
+		fmt.Fprintf(t, "output\t%s %s %v\n", v.Name, v.Type, v.Shape)
+	}
+	fmt.Fprintf(t, "parameters\t%d\n", r.Parameters)
+	if r.Problem != "" {
+		fmt.Fprintf(t, "as a teacher\tno: %s\n", r.Problem)
+		return t.Flush()
+	}
+	fmt.Fprintf(t, "MACs\t%d per image of %dx%d\n", r.MACs, r.Image[1], r.Image[2])
+	fmt.Fprintf(t, "as a teacher\t%d classes, layout %s, logits from %s, preprocessing %s\n", r.Classes, r.Layout, r.Logits, r.Preprocess)
+	for _, note := range r.Notes {
+		fmt.Fprintf(t, "note\t%s\n", note)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "taps            C    H    W\n")
+	for _, tap := range r.Taps {
+		mark := " "
+		if tap.Suggested {
+			mark = "*"
+		}
+		// The name comes last: exporters write names of any length.
+		if _, err := fmt.Fprintf(w, "  %s          %4d %4d %4d  %s\n", mark, tap.C, tap.H, tap.W, tap.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The flags that describe a model are called as those of train that describe
+// the teacher, which errors name.
+func layoutFlag() cli.Flag {
+	return &cli.StringFlag{Name: "layout", Aliases: []string{"teacher-layout"}, Usage: "`AXES` of the image input, NCHW or NHWC (default: by the graph)"}
+}
+
+func outputFlag() cli.Flag {
+	return &cli.StringFlag{Name: "output", Aliases: []string{"teacher-output"}, Usage: "`NAME` of the output with the class scores, where there are several"}
+}

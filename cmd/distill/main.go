@@ -1,0 +1,42 @@
+// Command distill turns a frozen teacher.onnx into a compact student.onnx.
+//
+//	distill demo
+//	distill inspect teacher.onnx
+//	distill train --teacher teacher.onnx --data images/ --student wrn-16-1 --out runs/first
+//	distill eval --data images/ runs/first/student.onnx
+//	distill export --out student.onnx runs/first
+//	distill doctor
+//
+// It exits with 0 on success, 1 when the work failed and 2 when it was asked
+// for wrongly.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// The exit codes of distill, besides 0.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	// The first signal asks for an orderly end, a second one kills.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args))
+}
+
+func run(ctx context.Context, args []string) int {
+	err := newApp(os.Stdout, os.Stderr).RunContext(ctx, args)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "distill: %v\n", err)
+	return exitCode(err)
+}
