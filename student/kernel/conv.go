@@ -31,6 +31,10 @@ func (s ConvShape) pointwise() bool {
 	return s.R == 1 && s.S == 1 && s.Stride == [2]int{1, 1} && s.Pad == [4]int{}
 }
 
+// depthwise reports whether each output channel is a function of one input
+// channel, the one in the same place.
+func (s ConvShape) depthwise() bool { return s.Groups > 1 && s.Groups == s.C && s.Groups == s.K }
+
 // flat returns a pointwise convolution as that of one image with one pixel in
 // each row, which may be cut anywhere.
 func (s ConvShape) flat() ConvShape {

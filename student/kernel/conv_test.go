@@ -137,6 +137,11 @@ var convShapes = []struct {
 	{"groups of three channels", ConvShape{N: 2, H: 6, W: 5, C: 9, K: 6, R: 3, S: 3, Stride: [2]int{2, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 3}},
 	{"depthwise", ConvShape{N: 2, H: 6, W: 5, C: 19, K: 19, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 19}},
 	{"depthwise with stride 2", ConvShape{N: 2, H: 7, W: 8, C: 8, K: 8, R: 3, S: 3, Stride: [2]int{2, 2}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 8}},
+	{"depthwise of whole tiles and half a one", ConvShape{N: 2, H: 9, W: 7, C: 40, K: 40, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 40}},
+	{"depthwise 5x5 with stride 2 and no padding", ConvShape{N: 3, H: 11, W: 9, C: 16, K: 16, R: 5, S: 5, Stride: [2]int{2, 2}, Dilation: [2]int{1, 1}, Groups: 16}},
+	{"depthwise with dilation and a stride of 3", ConvShape{N: 2, H: 11, W: 12, C: 24, K: 24, R: 2, S: 3, Stride: [2]int{3, 3}, Dilation: [2]int{2, 3}, Pad: [4]int{1, 0, 2, 3}, Groups: 24}},
+	{"depthwise 1x1", ConvShape{N: 2, H: 5, W: 4, C: 16, K: 16, R: 1, S: 1, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 16}},
+	{"depthwise of a large image", ConvShape{N: 1, H: 60, W: 50, C: 32, K: 32, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 32}},
 	{"depthwise with a multiplier", ConvShape{N: 1, H: 5, W: 5, C: 3, K: 6, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 3}},
 }
 
@@ -155,10 +160,14 @@ func TestConvolution(t *testing.T) {
 // TestConvolutionOfAnyShape tries geometries nobody thought of.
 func TestConvolutionOfAnyShape(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 150 {
+	for range 200 {
 		s := ConvShape{Groups: 1 + r.IntN(3)}
 		s.N, s.H, s.W = 1+r.IntN(3), 1+r.IntN(9), 1+r.IntN(9)
 		s.C, s.K = s.Groups*(1+r.IntN(18)), s.Groups*(1+r.IntN(18))
+		if r.IntN(4) == 0 {
+			s.Groups = 8 * (1 + r.IntN(4))
+			s.C, s.K = s.Groups, s.Groups
+		}
 		s.R, s.S = 1+r.IntN(4), 1+r.IntN(4)
 		s.Stride, s.Dilation = [2]int{1 + r.IntN(3), 1 + r.IntN(3)}, [2]int{1 + r.IntN(3), 1 + r.IntN(3)}
 		for i := range s.Pad {

@@ -37,6 +37,10 @@ type gather[T Float] struct {
 	cg, kg int // channels of source and result in a group
 	taps   int // R·S
 
+	// each is true for a depthwise convolution. Panels are then of channels of
+	// the source as well, and channels are not summed over.
+	each bool
+
 	images, rows  int // of an item
 	groups, bands int // of images, of rows
 	parts         int // the panels of an item are shared out to as many
@@ -57,17 +61,19 @@ type gather[T Float] struct {
 // finish lays out panels and memory and returns the plan. pack fills a panel's
 // memory from the weights.
 func (g *gather[T]) finish(convGroups, macs int, pack func(p *panel, b []T)) ConvPlan[T] {
+	if g.each {
+		convGroups, g.cg, g.kg = 1, 0, g.c
+	}
 	for group := range convGroups {
 		for f := range g.phases {
 			depth := len(g.phases[f].runs) * g.phases[f].runLen
-			for k := 0; k < g.kg; {
-				width := g.m.widths[0]
-				if g.kg-k <= g.m.widths[1] {
-					width = g.m.widths[1]
+			for _, width := range g.m.panels(g.kg, g.each) {
+				first := 0
+				if n := len(g.panels); n > 0 && g.panels[n-1].group == group && g.panels[n-1].phase == f {
+					first = g.panels[n-1].first + g.panels[n-1].cols
 				}
-				g.panels = append(g.panels, panel{group, f, k, min(width, g.kg-k), width, g.packed})
+				g.panels = append(g.panels, panel{group, f, first, min(width, g.kg-first), width, g.packed})
 				g.packed += depth * width
-				k += width
 			}
 		}
 	}
@@ -143,6 +149,9 @@ func (g *gather[T]) item(worker, i int) {
 		p := &g.panels[from+i]
 		ph := &g.phases[p.phase]
 		d, x, b := dst[p.group*g.kg+p.first:], src[p.group*g.cg:], g.panelMemory[p.at:]
+		if g.each {
+			x = src[p.first:]
+		}
 		full := ph.count[shape] - ph.leftOver[shape]
 		g.sum(p, ph, d, x, b, tmp, ph.srcOff[:full], ph.dstOff[:full])
 		if ph.leftOver[shape] > 0 {
@@ -153,7 +162,13 @@ func (g *gather[T]) item(worker, i int) {
 
 // sum computes whole tiles, by way of tmp where the panel is not full.
 func (g *gather[T]) sum(p *panel, ph *phase, dst, src, b, tmp []T, srcOff, dstOff []int) {
-	if p.cols == p.width && len(srcOff) > 0 {
+	switch {
+	case len(srcOff) == 0:
+		return
+	case g.each:
+		g.m.each(p.width, dst, src, b, srcOff, dstOff, ph.runs)
+		return
+	case p.cols == p.width:
 		g.m.tile(p.width, dst, src, b, srcOff, dstOff, ph.runs, ph.runLen)
 		return
 	}
@@ -217,10 +232,23 @@ func (ph *phase) merge(rows, cols []int, channels int, grouped bool) {
 	}
 }
 
+// packEach packs a panel of a depthwise convolution.
+func (g *gather[T]) packEach(p *panel, b []T) {
+	for t, tap := range g.phases[p.phase].taps {
+		for j := range p.cols {
+			b[t*p.width+j] = g.weights[(p.first+j)*g.taps+tap]
+		}
+	}
+}
+
 func convForward[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 	s = s.flat()
 	oh, ow := s.Out()
-	g := &gather[T]{m: m, n: s.N, h: oh, w: ow, c: s.K, cg: s.C / s.Groups, kg: s.K / s.Groups, taps: s.R * s.S}
+	each := s.depthwise()
+	if each {
+		m = microForEach(m, s.C)
+	}
+	g := &gather[T]{m: m, each: each, n: s.N, h: oh, w: ow, c: s.K, cg: s.C / s.Groups, kg: s.K / s.Groups, taps: s.R * s.S}
 	cols := (ow-1)*s.Stride[1] + (s.S-1)*s.Dilation[1] + 1
 	g.images, g.rows = cut(s.N, oh, 1, ow, s.Stride[0]*cols*s.C, s.MACs()/(s.N*oh))
 	g.groups, g.bands = (s.N+g.images-1)/g.images, (oh+g.rows-1)/g.rows
@@ -238,6 +266,10 @@ func convForward[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 
 	depth := s.R * s.S * g.cg
 	return g.finish(s.Groups, s.MACs(), func(p *panel, b []T) {
+		if g.each {
+			g.packEach(p, b)
+			return
+		}
 		for j := range p.width {
 			if j >= p.cols {
 				for d := range depth {
@@ -259,7 +291,11 @@ func convForward[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 func convBackwardData[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 	s = s.flat()
 	oh, ow := s.Out()
-	g := &gather[T]{m: m, n: s.N, h: s.H, w: s.W, c: s.C, cg: s.K / s.Groups, kg: s.C / s.Groups, taps: s.R * s.S}
+	each := s.depthwise()
+	if each {
+		m = microForEach(m, s.C)
+	}
+	g := &gather[T]{m: m, each: each, n: s.N, h: s.H, w: s.W, c: s.C, cg: s.K / s.Groups, kg: s.C / s.Groups, taps: s.R * s.S}
 	left, cols := reach(s.W, s.S, s.Stride[1], s.Dilation[1], s.Pad[1])
 	// A band of rows reads as many rows of the output as there are strides in it.
 	g.images, g.rows = cut(s.N, s.H, s.Stride[0], s.W, cols*s.K/s.Stride[0]+1, s.MACs()/(s.N*s.H))
@@ -295,6 +331,10 @@ func convBackwardData[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 		}
 	}
 	return g.finish(s.Groups, s.MACs(), func(p *panel, b []T) {
+		if g.each {
+			g.packEach(p, b)
+			return
+		}
 		d := 0
 		for _, tap := range g.phases[p.phase].taps {
 			for k := range g.cg {

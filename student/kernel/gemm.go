@@ -27,6 +27,17 @@ type micro[T Float] struct {
 	//
 	//	dst[dstOff[u]+j] += Σ_row Σ_q dy[dyOff[u]+row.dy+q·dyStep] · x[row.x+q·xStep+j]
 	rank func(columns int, dst, x, dy []T, dyOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int)
+
+	// each is tile for a depthwise convolution, of width channels:
+	//
+	//	dst[dstOff[p]+j] = Σ_t src[srcOff[p]+taps[t]+j] · b[t·width+j]
+	each func(width int, dst, src, b []T, srcOff, dstOff, taps []int)
+
+	// eachRank is rank for a depthwise convolution, of width channels and units
+	// taps:
+	//
+	//	dst[dstOff[u]+j] += Σ_row Σ_q dy[row.dy+q·dyStep+j] · x[tapOff[u]+row.x+q·xStep+j]
+	eachRank func(width int, dst, x, dy []T, tapOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int)
 }
 
 // rankRow is where a row of output pixels begins in x and dy.
@@ -40,12 +51,39 @@ func microFor[T Float]() *micro[T] {
 	return portable[T]()
 }
 
+// panels returns the widths of the panels for k output channels, of which the
+// last may hold less. Those of a depthwise convolution are always full.
+func (m *micro[T]) panels(k int, each bool) (widths []int) {
+	for ; k > 0; k -= widths[len(widths)-1] {
+		width := m.widths[0]
+		if k <= m.widths[1] {
+			width = m.widths[1]
+		}
+		if each {
+			width = min(width, k)
+		}
+		widths = append(widths, width)
+	}
+	return widths
+}
+
+// microForEach returns the fastest arithmetic of a depthwise convolution of c
+// channels. The assembly takes eight at a time and would read beyond the last
+// of others.
+func microForEach[T Float](m *micro[T], c int) *micro[T] {
+	if c%8 != 0 {
+		return portable[T]()
+	}
+	return m
+}
+
 // portable returns the arithmetic in plain Go.
 func portable[T Float]() *micro[T] {
 	return &micro[T]{
 		name:   "go",
 		pixels: 4, widths: [2]int{4, 4}, tile: tileGo[T],
 		units: 4, columns: [2]int{4, 4}, rank: rankGo[T],
+		each: eachGo[T], eachRank: eachRankGo[T],
 	}
 }
 
@@ -140,4 +178,33 @@ func rank4x4[T Float](dst, x, dy []T, dyOff, dstOff []int, rows []rankRow, cols,
 	y[0], y[1], y[2], y[3] = y[0]+a20, y[1]+a21, y[2]+a22, y[3]+a23
 	y = dst[dstOff[3]:][:4]
 	y[0], y[1], y[2], y[3] = y[0]+a30, y[1]+a31, y[2]+a32, y[3]+a33
+}
+
+// eachGo is micro.each for any width.
+func eachGo[T Float](width int, dst, src, b []T, srcOff, dstOff, taps []int) {
+	for p, off := range srcOff {
+		out := dst[dstOff[p]:][:width]
+		clear(out)
+		for t, tap := range taps {
+			w := b[t*width:][:len(out)]
+			for j, v := range src[off+tap:][:len(out)] {
+				out[j] += v * w[j]
+			}
+		}
+	}
+}
+
+// eachRankGo is micro.eachRank for any width.
+func eachRankGo[T Float](width int, dst, x, dy []T, tapOff, dstOff []int, rows []rankRow, cols, xStep, dyStep int) {
+	for u, tap := range tapOff {
+		out := dst[dstOff[u]:][:width]
+		for _, row := range rows {
+			for q := range cols {
+				g := dy[row.dy+q*dyStep:][:len(out)]
+				for j, v := range x[tap+row.x+q*xStep:][:len(out)] {
+					out[j] += v * g[j]
+				}
+			}
+		}
+	}
 }

@@ -24,6 +24,7 @@ type weightGrad[T Float] struct {
 	groups, bands int // blocks of images, of rows
 	table         []rankRow
 	cols          int
+	each          bool // depthwise: units are taps, and the sums [R·S, C]
 	xStep, dyStep int
 	flat          bool // one row of the table stands for a whole block
 
@@ -46,7 +47,8 @@ type weightGrad[T Float] struct {
 // columnTile is some weights that stand in a row: those of consecutive source
 // elements.
 type columnTile struct {
-	src, dst int // offset in the window from a pixel's origin, and in the weights of an output channel
+	src, dst int // offset in the window from a pixel's origin, and in a row of the sums
+	dy       int // offset in dy
 	cols     int
 	width    int // at least cols; what is over is computed and dropped
 }
@@ -55,7 +57,11 @@ func convBackwardWeights[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 	s = s.flat()
 	oh, ow := s.Out()
 	cg, kg := s.C/s.Groups, s.K/s.Groups
-	g := &weightGrad[T]{m: m, shape: s, oh: oh, depth: s.R * s.S * cg, cols: ow}
+	each := s.depthwise()
+	if each {
+		m = microForEach(m, s.C)
+	}
+	g := &weightGrad[T]{m: m, shape: s, oh: oh, depth: s.R * s.S * cg, cols: ow, each: each}
 	wide := (ow-1)*s.Stride[1] + (s.S-1)*s.Dilation[1] + 1
 	g.images, g.rows = block(s.N, oh, ow, s.Stride[0]*wide*s.C+ow*s.K)
 	g.groups, g.bands = (s.N+g.images-1)/g.images, (oh+g.rows-1)/g.rows
@@ -64,51 +70,13 @@ func convBackwardWeights[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 		rows: (g.rows-1)*s.Stride[0] + (s.R-1)*s.Dilation[0] + 1, cols: wide, step: g.rows * s.Stride[0],
 	}
 
-	// Runs of weights, cut into tiles.
-	joined, run := s.Groups == 1 && s.Dilation[1] == 1, cg
-	taps := s.S
-	if joined {
-		taps, run = 1, s.S*cg
+	g.src.direct = s.Pad == [4]int{}
+	if each {
+		g.tileEach()
+	} else {
+		g.tileAll(cg, kg)
 	}
-	widths := tileWidths(run, m.columns)
-	exact := run == sum(widths) // no tile reads beyond its run
-	g.src.direct = s.Pad == [4]int{} && exact
 	row, image := g.src.strides()
-	for r := range s.R {
-		for t := range taps {
-			at := 0
-			for _, w := range widths {
-				g.columns = append(g.columns, columnTile{
-					src:   r*s.Dilation[0]*row + t*s.Dilation[1]*s.C + at,
-					dst:   (r*s.S+t)*cg + at,
-					cols:  min(w, run-at),
-					width: w,
-				})
-				at += w
-			}
-		}
-	}
-
-	// The sums of a chunk end with a row that takes what surplus units add.
-	surplus := s.K * g.depth
-	g.sums = surplus + g.depth + m.columns[0]
-	for group := range s.Groups {
-		for k := 0; k < kg; k += m.units {
-			count := min(m.units, kg-k)
-			g.unitCount = append(g.unitCount, count)
-			for i := range m.units {
-				channel := group*kg + k + min(i, count-1)
-				g.dyOff = append(g.dyOff, channel)
-				if i < count {
-					g.dstOff = append(g.dstOff, channel*g.depth)
-				} else {
-					g.dstOff = append(g.dstOff, surplus)
-				}
-			}
-		}
-	}
-	g.groupTiles = len(g.unitCount) / s.Groups
-
 	g.xStep, g.dyStep = s.Stride[1]*s.C, s.K
 	g.flat = s.pointwise() && s.N == 1 && s.W == 1
 	if g.flat {
@@ -140,15 +108,8 @@ func convBackwardWeights[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 			}
 		})
 	}
-	total := NewLoop(s.K*g.depth, max(1<<12, s.K*g.depth/(4*Workers())), func(from, to int) {
-		out := g.dst[from:to]
-		copy(out, g.chunkMemory[from:to])
-		for c := 1; c < g.chunks; c++ {
-			for i, v := range g.chunkMemory[c*g.sums+from:][:len(out)] {
-				out[i] += v
-			}
-		}
-	})
+	weights := s.K * s.R * s.S * cg
+	total := NewLoop(weights, max(1<<12, weights/(4*Workers())), g.total)
 	return ConvPlan[T]{
 		Scratch: g.chunks*g.sums + Workers()*(g.buffer+g.tile),
 		Run: func(dst, a, b, scratch []T) error {
@@ -162,6 +123,83 @@ func convBackwardWeights[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 			return err
 		},
 	}
+}
+
+// tileAll cuts the weights into tiles of units and columns.
+func (g *weightGrad[T]) tileAll(cg, kg int) {
+	s, m := &g.shape, g.m
+	taps, run := s.S, cg
+	if s.Groups == 1 && s.Dilation[1] == 1 {
+		taps, run = 1, s.S*cg // neighbouring taps read consecutive elements
+	}
+	widths := tileWidths(run, m.columns)
+	if run != sum(widths) {
+		g.src.direct = false // tiles read beyond their run
+	}
+	row, _ := g.src.strides()
+	for r := range s.R {
+		for t := range taps {
+			at := 0
+			for _, w := range widths {
+				g.columns = append(g.columns, columnTile{
+					src:   r*s.Dilation[0]*row + t*s.Dilation[1]*s.C + at,
+					dst:   (r*s.S+t)*cg + at,
+					cols:  min(w, run-at),
+					width: w,
+				})
+				at += w
+			}
+		}
+	}
+	// The sums of a chunk end with a row that takes what surplus units add.
+	surplus := s.K * g.depth
+	g.sums = surplus + g.depth + m.columns[0]
+	for group := range s.Groups {
+		for k := 0; k < kg; k += m.units {
+			count := min(m.units, kg-k)
+			g.unitCount = append(g.unitCount, count)
+			for i := range m.units {
+				channel := group*kg + k + min(i, count-1)
+				g.dyOff = append(g.dyOff, channel)
+				if i < count {
+					g.dstOff = append(g.dstOff, channel*g.depth)
+				} else {
+					g.dstOff = append(g.dstOff, surplus)
+				}
+			}
+		}
+	}
+	g.groupTiles = len(g.unitCount) / s.Groups
+}
+
+// tileEach cuts the weights of a depthwise convolution: units are taps, whose
+// offset in the source takes the place of that in dy, columns are channels.
+func (g *weightGrad[T]) tileEach() {
+	s, m := &g.shape, g.m
+	at := 0
+	for _, w := range m.panels(s.C, true) {
+		g.columns = append(g.columns, columnTile{src: at, dst: at, dy: at, cols: w, width: w})
+		at += w
+	}
+	row, _ := g.src.strides()
+	taps := s.R * s.S
+	g.depth = s.C
+	surplus := taps * g.depth
+	g.sums = surplus + g.depth
+	for t := 0; t < taps; t += m.units {
+		count := min(m.units, taps-t)
+		g.unitCount = append(g.unitCount, count)
+		for i := range m.units {
+			tap := t + min(i, count-1)
+			g.dyOff = append(g.dyOff, tap/s.S*s.Dilation[0]*row+tap%s.S*s.Dilation[1]*s.C)
+			if i < count {
+				g.dstOff = append(g.dstOff, tap*g.depth)
+			} else {
+				g.dstOff = append(g.dstOff, surplus)
+			}
+		}
+	}
+	g.groupTiles = len(g.unitCount)
 }
 
 // block says how n images of h rows are cut into the blocks whose products are
@@ -230,9 +268,33 @@ func (g *weightGrad[T]) item(worker, i int) {
 		for t := from; t < to; {
 			group := t / g.groupTiles
 			end := min(to, (group+1)*g.groupTiles)
-			g.add(sums, x[group*(s.C/s.Groups):], dy, tmp, t, end, table, cols)
+			offset := group * (s.C / s.Groups)
+			if g.each {
+				offset = 0
+			}
+			g.add(sums, x[offset:], dy, tmp, t, end, table, cols)
 			t = end
 		}
+	}
+}
+
+// total adds up the chunks' sums of weights from and up to to.
+func (g *weightGrad[T]) total(from, to int) {
+	out := g.dst[from:to]
+	if g.each {
+		taps := g.shape.R * g.shape.S
+		for i := range out {
+			at := (from+i)%taps*g.depth + (from+i)/taps
+			out[i] = g.chunkMemory[at]
+			for c := 1; c < g.chunks; c++ {
+				out[i] += g.chunkMemory[c*g.sums+at]
+			}
+		}
+		return
+	}
+	copy(out, g.chunkMemory[from:to])
+	for c := 1; c < g.chunks; c++ {
+		Add(out, out, g.chunkMemory[c*g.sums+from:])
 	}
 }
 
@@ -243,6 +305,10 @@ func (g *weightGrad[T]) add(sums, x, dy, tmp []T, from, to int, table []rankRow,
 	u := g.m.units
 	for i := range g.columns {
 		c := &g.columns[i]
+		if g.each {
+			g.m.eachRank(c.width, sums[c.dst:], x[c.src:], dy[c.dy:], g.dyOff[from*u:to*u], g.dstOff[from*u:to*u], table, cols, g.xStep, g.dyStep)
+			continue
+		}
 		if c.cols == c.width {
 			g.m.rank(c.width, sums[c.dst:], x[c.src:], dy, g.dyOff[from*u:to*u], g.dstOff[from*u:to*u], table, cols, g.xStep, g.dyStep)
 			continue
