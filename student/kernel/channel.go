@@ -27,8 +27,8 @@ type channelMicro[T Float] struct {
 	// dy·(x−mean).
 	products func(plain, centred, x, dy, mean []T, rows, c int)
 
-	// affine sets y to x·a + b; y may be x.
-	affine func(y, x, a, b []T, rows, c int)
+	// affine sets y to (x−mean)·a + b; y may be x.
+	affine func(y, x, mean, a, b []T, rows, c int)
 
 	// back sets dx to dy·a − (x−mean)·b − d; dx may be dy or x.
 	back func(dx, x, dy, mean, a, b, d []T, rows, c int)
@@ -76,12 +76,12 @@ func portableChannel[T Float]() *channelMicro[T] {
 				}
 			}
 		},
-		affine: func(y, x, a, b []T, rows, c int) {
-			a, b = a[:c], b[:c]
+		affine: func(y, x, mean, a, b []T, rows, c int) {
+			mean, a, b = mean[:c], a[:c], b[:c]
 			for r := range rows {
 				out := y[r*c:][:len(a)]
 				for k, v := range x[r*c:][:len(a)] {
-					out[k] = v*a[k] + b[k]
+					out[k] = (v-mean[k])*a[k] + b[k]
 				}
 			}
 		},
@@ -199,58 +199,59 @@ func InverseDeviation[T Float](dst, stats []T, eps float64) {
 	}
 }
 
-// ChannelAffine plans y[rows,c] = x[rows,c]·a[c] + b[c]; y may be x.
-func ChannelAffine[T Float](rows, c int) (run func(y, x, a, b []T) error) {
+// channelAffine plans y[rows,c] = (x[rows,c] − mean[c])·a[c] + b[c]; y may be x.
+func channelAffine[T Float](rows, c int) (run func(y, x, mean, a, b []T) error) {
 	m := channelMicroFor[T](c)
-	var y, x, a, b []T
+	var y, x, mean, a, b []T
 	per, n := chunks(rows, c)
 	job := NewJob(n, func(_, i int) {
 		from, to := i*per, min((i+1)*per, rows)
-		m.affine(y[from*c:], x[from*c:], a, b, to-from, c)
+		m.affine(y[from*c:], x[from*c:], mean, a, b, to-from, c)
 	})
-	return func(dst, src, factor, summand []T) error {
-		y, x, a, b = dst, src, factor, summand
+	return func(dst, src, centre, factor, summand []T) error {
+		y, x, mean, a, b = dst, src, centre, factor, summand
 		err := job.Run()
-		y, x, a, b = nil, nil, nil, nil
+		y, x, mean, a, b = nil, nil, nil, nil, nil
 		return err
 	}
 }
 
 // ChannelAdd plans y[rows,c] = x[rows,c] + b[c]; y may be x.
 func ChannelAdd[T Float](rows, c int) (run func(y, x, b []T) error) {
-	affine := ChannelAffine[T](rows, c)
-	ones := make([]T, c)
+	affine := channelAffine[T](rows, c)
+	zeros, ones := make([]T, c), make([]T, c)
 	for k := range ones {
 		ones[k] = 1
 	}
-	return func(y, x, b []T) error { return affine(y, x, ones, b) }
+	return func(y, x, b []T) error { return affine(y, x, zeros, ones, b) }
 }
 
 // ChannelScale plans y[rows,c] = x[rows,c]·a[c]; y may be x.
 func ChannelScale[T Float](rows, c int) (run func(y, x, a []T) error) {
-	affine := ChannelAffine[T](rows, c)
+	affine := channelAffine[T](rows, c)
 	zeros := make([]T, c)
-	return func(y, x, a []T) error { return affine(y, x, a, zeros) }
+	return func(y, x, a []T) error { return affine(y, x, zeros, a, zeros) }
 }
 
 // BatchNorm plans y[rows,c] = (x − mean)/√(variance+eps)·scale + shift, each of
 // mean, variance (the rows of stats[2,c]), scale and shift per channel. A nil
-// scale is ones, a nil shift zeros. Scratch is 2·c elements; y may be x.
+// scale is ones, a nil shift zeros. Scratch is c elements; y may be x.
 func BatchNorm[T Float](rows, c int, eps float64) (run func(y, x, stats, scale, shift, scratch []T) error) {
-	affine := ChannelAffine[T](rows, c)
+	affine := channelAffine[T](rows, c)
+	zeros := make([]T, c)
 	return func(y, x, stats, scale, shift, scratch []T) error {
-		a, b := scratch[:c], scratch[c:2*c]
+		a := scratch[:c]
 		for k := range a {
-			f, d := inverse(stats[c+k], eps), 0.0
+			f := inverse(stats[c+k], eps)
 			if scale != nil {
 				f *= float64(scale[k])
 			}
-			if shift != nil {
-				d = float64(shift[k])
-			}
-			a[k], b[k] = T(f), T(d-f*float64(stats[k]))
+			a[k] = T(f)
 		}
-		return affine(y, x, a, b)
+		if shift == nil {
+			shift = zeros
+		}
+		return affine(y, x, stats[:c], a, shift)
 	}
 }
 

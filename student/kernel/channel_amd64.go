@@ -26,9 +26,9 @@ var channelAVX2 = channelMicro[float32]{
 			products8(&plain[k], &centred[k], &x[k], &dy[k], &mean[k], rows, c)
 		}
 	},
-	affine: func(y, x, a, b []float32, rows, c int) {
+	affine: func(y, x, mean, a, b []float32, rows, c int) {
 		for k := 0; k < c; k += 8 {
-			affine8(&y[k], &x[k], &a[k], &b[k], rows, c)
+			affine8(&y[k], &x[k], &mean[k], &a[k], &b[k], rows, c)
 		}
 	},
 	back: func(dx, x, dy, mean, a, b, d []float32, rows, c int) {
@@ -48,7 +48,7 @@ func square8(dst, x, mean *float32, rows, ld int)
 func products8(plain, centred, x, dy, mean *float32, rows, ld int)
 
 //go:noescape
-func affine8(y, x, a, b *float32, rows, ld int)
+func affine8(y, x, mean, a, b *float32, rows, ld int)
 
 //go:noescape
 func back8(dx, x, dy, mean, a, b, d *float32, rows, ld int)

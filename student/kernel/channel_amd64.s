@@ -34,7 +34,8 @@
 
 #define AFFINE(x, y, t) \
 	VMOVUPS     x, t;         \
-	VFMADD213PS Y15, Y14, t;  \
+	VSUBPS      Y15, t, t;    \
+	VFMADD213PS Y13, Y14, t;  \
 	VMOVUPS     t, y
 
 #define BACK(x, dy, dx, t, g) \
@@ -191,16 +192,18 @@ end:
 	VZEROUPPER
 	RET
 
-// func affine8(y, x, a, b *float32, rows, ld int)
-TEXT ·affine8(SB), NOSPLIT, $0-48
+// func affine8(y, x, mean, a, b *float32, rows, ld int)
+TEXT ·affine8(SB), NOSPLIT, $0-56
 	MOVQ    y+0(FP), DI
 	MOVQ    x+8(FP), SI
-	MOVQ    a+16(FP), AX
-	VMOVUPS (AX), Y14
-	MOVQ    b+24(FP), AX
+	MOVQ    mean+16(FP), AX
 	VMOVUPS (AX), Y15
-	MOVQ    rows+32(FP), CX
-	ROWLENGTH(ld+40(FP))
+	MOVQ    a+24(FP), AX
+	VMOVUPS (AX), Y14
+	MOVQ    b+32(FP), AX
+	VMOVUPS (AX), Y13
+	MOVQ    rows+40(FP), CX
+	ROWLENGTH(ld+48(FP))
 	SUBQ    $4, CX
 	JLT     tail
 

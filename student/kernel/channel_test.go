@@ -52,7 +52,7 @@ func TestChannelMicros(t *testing.T) {
 					square[k].add(v, v)
 					plain[k].add(float64(dy[i]), 1)
 					centred[k].add(v, float64(dy[i]))
-					affine[i].add(float64(x[i]), float64(a[k]))
+					affine[i].add(v, float64(a[k]))
 					affine[i].add(float64(b[k]), 1)
 					back[i].add(float64(dy[i]), float64(a[k]))
 					back[i].add(-v, float64(b[k]))
@@ -67,10 +67,10 @@ func TestChannelMicros(t *testing.T) {
 				compare(t, "plain", p, plain)
 				compare(t, "centred", q, centred)
 				y := make([]float32, n)
-				m.affine(y, x, a, b, s.rows, s.c)
+				m.affine(y, x, mean, a, b, s.rows, s.c)
 				compare(t, "affine", y, affine)
 				y = slices.Clone(x)
-				m.affine(y, y, a, b, s.rows, s.c)
+				m.affine(y, y, mean, a, b, s.rows, s.c)
 				compare(t, "affine in place", y, affine)
 				m.back(y, x, dy, mean, a, b, d, s.rows, s.c)
 				compare(t, "back", y, back)
@@ -113,6 +113,29 @@ func TestChannelStatsOfValuesFarFromZero(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestBatchNormOfValuesFarFromZero checks that what the statistics keep is not
+// lost in the normalisation: x·a + (shift − mean·a) would lose it.
+func TestBatchNormOfValuesFarFromZero(t *testing.T) {
+	const rows, eps = 600, 1e-5
+	for _, c := range []int{5, 16} {
+		x := filled[float32](rows*c, 999.5, 1000.5, 1)
+		p := ChannelStats[float32](rows, c)
+		stats, y, scratch := make([]float32, 2*c), make([]float32, rows*c), make([]float32, max(p.Scratch, c))
+		if err := p.Run(stats, x, scratch); err != nil {
+			t.Fatal(err)
+		}
+		if err := BatchNorm[float32](rows, c, eps)(y, x, stats, nil, nil, scratch); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range x {
+			mean, variance := float64(stats[i%c]), float64(stats[c+i%c])
+			if want := (float64(v) - mean) / math.Sqrt(variance+eps); !(math.Abs(float64(y[i])-want) <= 4*0x1p-24*math.Abs(want)) {
+				t.Fatalf("%d channels: y[%d] = %v, want %v", c, i, y[i], want)
+			}
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ func (s ConvShape) flat() ConvShape {
 
 // ConvPlan is a convolution, or one of its two derivatives, ready to run.
 // Run computes dst from a and b and may use Scratch elements of scratch, whose
-// content is undefined before and after.
+// content is undefined before and after. It runs in one goroutine at a time.
 type ConvPlan[T Float] struct {
 	Scratch int
 	Run     func(dst, a, b, scratch []T) error

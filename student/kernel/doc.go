@@ -4,4 +4,20 @@
 // Tensors are dense and row-major; images and feature maps are NHWC. The
 // package knows no graph and no gradient: package student/op gives each kernel
 // its meaning and its derivative. Only student/op and student/vm import it.
+//
+// A kernel is planned once for its shapes and run many times. The plan holds
+// closures, tables of offsets and a Job (parallel.go), whose items the caller
+// and the package's workers share; one plan runs in one goroutine at a time.
+// Results do not depend on the number of workers: whatever is summed over items
+// is summed in pieces of fixed size and fixed order.
+//
+// Where the time goes:
+//
+//	gather.go   convolution forward and backward to the data
+//	rank.go     convolution backward to the weights
+//	gemm.go     the register tiles under both, in Go and in AVX2 assembly
+//	channel.go  batch normalisation and what else has one number per channel
+//
+// Assembly computes what the Go beside it does and is tested against the same
+// loops; portable.go stands in for it on other processors.
 package kernel

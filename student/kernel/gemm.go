@@ -3,6 +3,13 @@ package kernel
 // micro is the innermost arithmetic of the matrix products that convolutions
 // are made of. There is one for each element type in plain Go, and one for
 // float32 in assembly where the processor has the instructions.
+//
+// GFLOP/s of one core of a Zen 4 server that reaches 108 in a loop of nothing
+// but fused multiply-adds, 2026-11, on the 3x3 convolutions of a WRN-16-1, 16 to
+// 64 channels: assembly 80 to 95, forward and both derivatives; plain Go 3.5;
+// gonum's Sgemm of im2row matrices, which leaves out the copy, 5 to 12 for
+// A·Wᵀ, 2 to 8 for A·W and 6 to 9 for Gᵀ·A. Sgemm has assembly for the processors
+// that have ours, and none for the others, so it is not used.
 type micro[T Float] struct {
 	name string
 
@@ -77,7 +84,9 @@ func microForEach[T Float](m *micro[T], c int) *micro[T] {
 	return m
 }
 
-// portable returns the arithmetic in plain Go.
+// portable returns the arithmetic in plain Go. Sixteen sums are what arm64 holds
+// in registers, where the compiler fuses each multiplication with its addition;
+// on amd64 some spill, at no more loss than smaller tiles have.
 func portable[T Float]() *micro[T] {
 	return &micro[T]{
 		name:   "go",

@@ -106,7 +106,7 @@ func planBatchNorm[T kernel.Float](s tensor.Shape, eps float64) func() Plan {
 	return func() Plan {
 		rows, c := rowsOf(s)
 		run := kernel.BatchNorm[T](rows, c, eps)
-		return Plan{Scratch: 2 * c, InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error {
+		return Plan{Scratch: c, InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error {
 			var scale, shift []T
 			if len(src) == 4 {
 				scale, shift = kernel.Of[T](src[2]), kernel.Of[T](src[3])
