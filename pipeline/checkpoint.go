@@ -17,16 +17,17 @@ import (
 // to go on as if it had not stopped. Data order and augmentation follow from
 // the seed, the epoch and the batch, so they need no state of their own.
 type Progress struct {
-	ConfigHash string                               `json:"config"` // of the Config the run was started with
-	Epoch      int                                  `json:"epoch"`  // finished
-	Batch      int                                  `json:"batch"`  // finished in the epoch under way
-	Step       int                                  `json:"step"`   // updates in all
-	BestEpoch  int                                  `json:"best_epoch"`
-	BestTop1   float64                              `json:"best_top1"`
-	Seconds    float64                              `json:"seconds"`       // of training, all epochs
-	EpochTime  float64                              `json:"epoch_seconds"` // of the epoch under way
-	Losses     map[string]*engine.AverageValueMeter `json:"losses"`        // of the epoch under way
-	Train      engine.ClassErrorMeter               `json:"train"`         // of the epoch under way
+	ConfigHash    string                               `json:"config"` // of the Config the run was started with
+	TeacherSHA256 string                               `json:"teacher_sha256,omitempty"`
+	Epoch         int                                  `json:"epoch"` // finished
+	Batch         int                                  `json:"batch"` // finished in the epoch under way
+	Step          int                                  `json:"step"`  // updates in all
+	BestEpoch     int                                  `json:"best_epoch"`
+	BestTop1      float64                              `json:"best_top1"`
+	Seconds       float64                              `json:"seconds"`       // of training, all epochs
+	EpochTime     float64                              `json:"epoch_seconds"` // of the epoch under way
+	Losses        map[string]*engine.AverageValueMeter `json:"losses"`        // of the epoch under way
+	Train         engine.ClassErrorMeter               `json:"train"`         // of the epoch under way
 }
 
 // The names in a checkpoint: parameters as the model names them, and behind

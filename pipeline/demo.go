@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
@@ -43,26 +44,38 @@ type DemoResult struct {
 // addition to the training images.
 const demoValidation = 500
 
-// draw draws the demonstration's data. Seeds of the three splits are apart
-// from one another and from those the teacher was trained on, which lie below
-// 1,000,000.
-func (c DemoConfig) draw(validation int) (*data.Set, error) {
+// draw draws the demonstration's images and writes them to a folder, where
+// they can be looked at and the runs can be repeated. Seeds of the three splits
+// are apart from one another and from those the teacher was trained on, which
+// lie below 1,000,000.
+func (c DemoConfig) draw() error {
 	base := 1_000_000 + 10*c.Seed
 	split := func(part uint64, n int) data.Memory {
 		drawn := digits.Set(base+part, n)
 		return data.Memory{Pixels: drawn.Pixels, Labels: drawn.Labels}
 	}
-	return data.FromMemory(data.MemorySet{
-		Format: "drawn street-number digits", Classes: digits.Names(),
-		H: digits.Size, W: digits.Size, C: digits.Channels,
-		Train: split(0, c.Images), Val: split(1, validation), Test: split(2, c.Tests),
+	set, err := data.FromMemory(data.MemorySet{
+		Classes: digits.Names(), H: digits.Size, W: digits.Size, C: digits.Channels,
+		Train: split(0, c.Images), Val: split(1, demoValidation), Test: split(2, c.Tests),
 	})
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(c.Pictures()); err != nil { // of an earlier demonstration
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	return data.WriteFolder(c.Pictures(), set)
+}
+
+// Pictures is the folder of the drawn images.
+func (c DemoConfig) Pictures() string {
+	return filepath.Join(c.Out, fmt.Sprintf("street-numbers-%d-%d-%d", c.Images, c.Tests, c.Seed))
 }
 
 // config is the recipe of both students; alone leaves the teacher out.
 func (c DemoConfig) config(alone bool) Config {
 	k := Default()
-	k.Data.Path = "drawn"
+	k.Data.Path = c.Pictures()
 	k.Student.Architecture = c.Student
 	k.Training.Epochs, k.Training.Seed = c.Epochs, c.Seed
 	k.Training.Batch = 50
@@ -81,11 +94,10 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 	if r == nil {
 		r = Silent{}
 	}
-	set, err := c.draw(demoValidation)
-	if err != nil {
+	if err := c.draw(); err != nil {
 		return nil, err
 	}
-	o.Data = set
+	say(r, "drew %d images of street numbers, to look at in %s", c.Images+demoValidation+c.Tests, c.Pictures())
 	result := &DemoResult{Student: Folder(filepath.Join(c.Out, "distilled")).Student()}
 	for _, student := range []struct {
 		name  string
@@ -100,16 +112,19 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 		if _, err := Train(ctx, c.config(student.alone), folder, o); err != nil {
 			return nil, fmt.Errorf("student %s: %w", student.name, err)
 		}
+		var err error
 		if *student.to, err = c.measure(ctx, folder.Student(), o); err != nil {
 			return nil, err
 		}
 	}
+	var err error
 	result.Teacher, err = c.measure(ctx, c.Teacher, o)
 	return result, err
 }
 
 func (c DemoConfig) measure(ctx context.Context, model string, o Options) (*Evaluation, error) {
 	return Evaluate(ctx, EvaluateConfig{
-		Model: TeacherConfig{Path: model}, Resources: ResourcesConfig{Threads: c.Threads, OnnxRuntime: c.Library},
+		Model: TeacherConfig{Path: model}, Data: DataConfig{Path: c.Pictures()},
+		Resources: ResourcesConfig{Threads: c.Threads, OnnxRuntime: c.Library},
 	}, o)
 }

@@ -79,14 +79,6 @@ func Export(ctx context.Context, folder Folder, path string, e ExportConfig, o O
 	if progress.BestEpoch == 0 {
 		return Parity{}, fmt.Errorf("pipeline: %s has not finished an epoch, so there is no student to export; go on with: distill train --resume --out %s", folder, folder)
 	}
-	if c.Teacher.Path != "" {
-		if u.teacherSHA, err = teachers.Hash(c.Teacher.Path); err != nil {
-			return Parity{}, err
-		}
-	}
-	// The hash is the one the run was started with: exporting in another opset
-	// makes no other student.
-	u.hash = progress.ConfigHash
 	if u.scorer, err = NewScorer(u.model, min(paritySamples, u.data.Val.Len()), u.normalizer); err != nil {
 		return Parity{}, err
 	}
@@ -134,8 +126,8 @@ func (u *run) metadata(p Progress) []onnx.KeyValue {
 		{Key: MetaSeed, Value: fmt.Sprint(u.config.Training.Seed)},
 		{Key: MetaValidation, Value: fmt.Sprintf("%.4f", p.BestTop1)},
 	}
-	if u.teacherSHA != "" {
-		meta = append(meta, onnx.KeyValue{Key: MetaTeacher, Value: u.teacherSHA})
+	if p.TeacherSHA256 != "" {
+		meta = append(meta, onnx.KeyValue{Key: MetaTeacher, Value: p.TeacherSHA256})
 	}
 	if u.options.Version != "" {
 		meta = append(meta, onnx.KeyValue{Key: MetaVersion, Value: u.options.Version})

@@ -15,12 +15,23 @@ import (
 // Folder is a run folder: everything one training run reads and writes.
 type Folder string
 
-// The files of a run folder.
-func (f Folder) Config() string     { return filepath.Join(string(f), "config.yaml") }            // resolved Config
-func (f Folder) Metrics() string    { return filepath.Join(string(f), "metrics.jsonl") }          // one Epoch per line, then one Final
-func (f Folder) Checkpoint() string { return filepath.Join(string(f), "checkpoint.safetensors") } // parameters, optimiser and loop state
-func (f Folder) Best() string       { return filepath.Join(string(f), "best.safetensors") }       // parameters of the best epoch
-func (f Folder) Student() string    { return filepath.Join(string(f), "student.onnx") }           // best epoch, exported and verified
+// Config is the resolved Config.
+func (f Folder) Config() string { return f.file("config.yaml") }
+
+// Metrics is an EpochMetrics per line and, of a finished run, a FinalMetrics.
+func (f Folder) Metrics() string { return f.file("metrics.jsonl") }
+
+// Checkpoint is parameters, optimiser and loop state after the last epoch, or
+// the step at which the run was interrupted.
+func (f Folder) Checkpoint() string { return f.file("checkpoint.safetensors") }
+
+// Best is the parameters after the epoch that validated best.
+func (f Folder) Best() string { return f.file("best.safetensors") }
+
+// Student is the same parameters, exported and verified.
+func (f Folder) Student() string { return f.file("student.onnx") }
+
+func (f Folder) file(name string) string { return filepath.Join(string(f), name) }
 
 // EpochMetrics is a line of metrics.jsonl: what one epoch did.
 type EpochMetrics struct {

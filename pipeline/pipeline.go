@@ -37,7 +37,7 @@ func Train(ctx context.Context, c Config, folder Folder, o Options) (*FinalMetri
 	if err := folder.writeConfig(u.config); err != nil {
 		return nil, err
 	}
-	return u.train(ctx, folder, Progress{ConfigHash: u.hash}, nil)
+	return u.train(ctx, folder, Progress{ConfigHash: u.hash, TeacherSHA256: u.teacherSHA}, nil)
 }
 
 // Resume goes on with the run in folder. The student will be the one that an

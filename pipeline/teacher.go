@@ -272,6 +272,11 @@ func (u *run) checkTeacher(check labelled) error {
 		say(u.reporter, "         %s", note)
 	}
 	order, permuted := ClassOrder(confusion)
+	for i, c := range order {
+		if len(spec.ClassOrder) > 0 { // the columns are in the order asked for
+			order[i] = spec.ClassOrder[c]
+		}
+	}
 	chance := 1 / float64(classes)
 	switch {
 	case permuted:

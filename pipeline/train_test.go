@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/pipeline/data"
+	"github.com/onnxdistill/onnxdistill/pipeline/digits"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
 )
 
@@ -22,12 +24,19 @@ const demoTeacher = "../testdata/demo/teacher.onnx"
 // teacher, three taps, augmentation, momentum.
 func tinyRun(t testing.TB) (Config, Options) {
 	t.Helper()
-	d := DefaultDemo()
-	d.Teacher, d.Images, d.Tests, d.Epochs = demoTeacher, 60, 20, 2
-	set, err := d.draw(20)
+	split := func(seed uint64, n int) data.Memory {
+		drawn := digits.Set(seed, n)
+		return data.Memory{Pixels: drawn.Pixels, Labels: drawn.Labels}
+	}
+	set, err := data.FromMemory(data.MemorySet{
+		Classes: digits.Names(), H: digits.Size, W: digits.Size, C: digits.Channels,
+		Train: split(2_000_001, 60), Val: split(2_000_002, 20), Test: split(2_000_003, 20),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	d := DefaultDemo()
+	d.Teacher, d.Epochs = demoTeacher, 2
 	c := d.config(false)
 	c.Training.Batch = 20
 	return c, Options{Data: set}
