@@ -59,7 +59,9 @@ type gather[T Float] struct {
 }
 
 // finish lays out panels and memory and returns the plan. pack fills a panel's
-// memory from the weights.
+// memory from the weights, with zeros where the panel is not full: sums with
+// what lies there are dropped, but if it were denormal numbers they would be
+// slow.
 func (g *gather[T]) finish(convGroups, macs int, pack func(p *panel, b []T)) ConvPlan[T] {
 	if g.each {
 		convGroups, g.cg, g.kg = 1, 0, g.c

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestJobDoesEveryItemOnce(t *testing.T) {
@@ -75,8 +76,17 @@ func TestPanicsComeBackAsErrors(t *testing.T) {
 	cause := errors.New("out of milk")
 	var done atomic.Int64
 	var broken atomic.Bool
+	later := make(chan struct{})
 	j := NewJob(100, func(_, item int) {
-		if broken.Load() && (item == 7 || item == 60) {
+		switch {
+		case broken.Load() && item == 60:
+			defer close(later)
+			panic("a later item")
+		case broken.Load() && item == 7:
+			select { // panic after item 60 did, if there is a worker to do it
+			case <-later:
+			case <-time.After(time.Second):
+			}
 			panic(cause)
 		}
 		done.Add(1)
