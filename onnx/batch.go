@@ -243,6 +243,11 @@ func (b *batch) follow(x *inferrer, n *Node) (inserted []*Node, err error) {
 		if k.told && marks(k.shape) == 0 {
 			continue // a list of lengths, every one of them known
 		}
+		for i, in := range c.in {
+			if at, ok := lengthOperand[n.Op]; marks(in.elems) > 0 && (!ok || at != i) {
+				return nil, refuse(fmt.Errorf("it computes with operand %d, which holds the length of the batch", i))
+			}
+		}
 		if k.ranked && marks(k.shape) == 1 {
 			continue
 		}
@@ -305,16 +310,16 @@ var batchRules = func() map[string]batchRule {
 		"Expand":                    nil,
 		"Tile":                      nil,
 		"Resize":                    onlyFirst,
-		"Upsample":                  onlyFirst,
-		"DepthToSpace":              firstAxis,
-		"SpaceToDepth":              firstAxis,
+		"Upsample":                  nil,
+		"DepthToSpace":              nil,
+		"SpaceToDepth":              nil,
 		"Shape":                     nil,
 		"ConstantOfShape":           nil,
 		"Cast":                      nil,
-		"CastLike":                  onlyFirst,
+		"CastLike":                  nil,
 		"QuantizeLinear":            quantizeBatch,
 		"DequantizeLinear":          quantizeBatch,
-		"Dropout":                   onlyFirst,
+		"Dropout":                   nil,
 		"Where":                     nil,
 		"ArgMax":                    nil,
 		"ArgMin":                    nil,
@@ -323,7 +328,6 @@ var batchRules = func() map[string]batchRule {
 	for _, op := range elementwiseOps {
 		t[op] = nil
 	}
-	t["Clip"] = onlyFirst
 	t["PRelu"] = prelu
 	for _, list := range [][]string{broadcastOps, comparisonOps} {
 		for _, op := range list {
@@ -334,10 +338,15 @@ var batchRules = func() map[string]batchRule {
 		t[op] = nil
 	}
 	for _, op := range reduceOps {
-		t[op] = onlyFirst
+		t[op] = nil
 	}
 	return t
 }()
+
+// lengthOperand names the operators that may take lengths computed from the
+// batch, and by which operand: they give a result its shape. Anywhere else a
+// model that computes with the length of the batch means its own fixed length.
+var lengthOperand = map[string]int{"Reshape": 1, "Expand": 1, "ConstantOfShape": 0, "Resize": 3}
 
 // onlyFirst: the batch may come in by the first operand alone.
 func onlyFirst(c call) error {

@@ -122,28 +122,67 @@ func TestSetBatch(t *testing.T) {
 		"constants of the operand's shape": {build: zerosLike, shape: "[batch 3 8 8]"},
 
 		// Operators that do not
-		"a reduction over the batch":       {build: node("ReduceMean", AttrInts("axes", 0)), err: `ReduceMean "ReduceMean" of [batch 3 8 8]: the batch is not kept along one axis; the result is [1 3 8 8]`},
-		"a reduction over everything":      {build: node("ReduceMean"), err: "the batch is not kept along one axis"},
-		"a flattening that takes the rest": {build: node("Flatten", AttrInt("axis", 2)), err: "the batch is not kept along one axis"},
-		"a softmax over the batch":         {build: node("Softmax", AttrInt("axis", 0)), err: "it works along axis 0, the batch"},
-		"an old softmax over all":          {opset: 11, build: node("Softmax", AttrInt("axis", 0)), err: "it normalizes over the batch"},
-		"a normalization over the batch":   {build: node("MeanVarianceNormalization"), err: "it normalizes over the batch"},
-		"a squeeze that takes the batch":   {x: []int64{1, 4}, build: squeezeOf(0), err: "the batch is not kept along one axis"},
-		"a squeeze of whatever is 1":       {x: []int64{1, 4}, build: node("Squeeze"), err: "the batch is not kept along one axis"},
-		"a constant of four samples":       {n: 4, build: withConstant("Add", 4, 3, 1, 1), err: "the batch is not kept along one axis; the result is [4 3 8 8]"},
-		"padding of the batch":             {build: padded(1, 0, 0, 0, 0, 0, 0, 0), err: "the batch is not kept along one axis"},
-		"joining batches":                  {build: joined(0), err: "it joins batches into one"},
-		"joining constant samples":         {build: joinedConstant, err: "operand 1, of [1 3 8 8], holds a fixed number of samples"},
-		"picking samples":                  {build: gathered(0), err: "it picks samples out of the batch"},
-		"a scale per sample":               {n: 4, build: quantized(0, 4), err: "it has a scale for each sample"},
-		"a product of samples":             {x: []int64{3}, build: pairs, err: "it pairs samples with each other, giving [batch batch]"},
-		"a product summed over samples":    {x: []int64{3}, build: sums, err: "it sums over the batch"},
-		"a matrix fixed to four rows":      {n: 4, x: []int64{3}, build: biased(4, 5), err: "operand 2 of [4 5] does not stretch over a batch"},
-		"a bias for all":                   {n: 4, x: []int64{3}, build: biased(5), shape: "[batch 5]"},
-		"the size of everything":           {build: sized, err: "this program does not know what this operator does with a batch"},
-		"an expansion of four samples":     {n: 4, build: expanded(4, 3, 8, 8), err: "the batch is not kept along one axis"},
-		"resizing to given lengths":        {build: resized, err: "the batch is not kept along one axis"},
-		"a normalization in training":      {build: training, err: "in training mode it normalizes over the batch"},
+		"a reduction over the batch":                 {build: node("ReduceMean", AttrInts("axes", 0)), err: `ReduceMean "ReduceMean" of [batch 3 8 8]: the batch is not kept along one axis; the result is [1 3 8 8]`},
+		"a reduction over everything":                {build: node("ReduceMean"), err: "the batch is not kept along one axis"},
+		"a flattening that takes the rest":           {build: node("Flatten", AttrInt("axis", 2)), err: "the batch is not kept along one axis"},
+		"a softmax over the batch":                   {build: node("Softmax", AttrInt("axis", 0)), err: "it works along axis 0, the batch"},
+		"an old softmax over all":                    {opset: 11, build: node("Softmax", AttrInt("axis", 0)), err: "it normalizes over the batch"},
+		"a normalization over the batch":             {build: node("MeanVarianceNormalization"), err: "it normalizes over the batch"},
+		"a squeeze that takes the batch":             {x: []int64{1, 4}, build: squeezeOf(0), err: "the batch is not kept along one axis"},
+		"a squeeze of whatever is 1":                 {x: []int64{1, 4}, build: node("Squeeze"), err: "the batch is not kept along one axis"},
+		"a constant of four samples":                 {n: 4, build: withConstant("Add", 4, 3, 1, 1), err: "the batch is not kept along one axis; the result is [4 3 8 8]"},
+		"padding of the batch":                       {build: padded(1, 0, 0, 0, 0, 0, 0, 0), err: "the batch is not kept along one axis"},
+		"joining batches":                            {build: joined(0), err: "it joins batches into one"},
+		"joining constant samples":                   {build: joinedConstant, err: "operand 1, of [1 3 8 8], holds a fixed number of samples"},
+		"picking samples":                            {build: gathered(0), err: "it picks samples out of the batch"},
+		"a scale per sample":                         {n: 4, build: quantized(0, 4), err: "it has a scale for each sample"},
+		"a product of samples":                       {x: []int64{3}, build: pairs, err: "it pairs samples with each other, giving [batch batch]"},
+		"a product summed over samples":              {x: []int64{3}, build: sums, err: "it sums over the batch"},
+		"a matrix fixed to four rows":                {n: 4, x: []int64{3}, build: biased(4, 5), err: "operand 2 of [4 5] does not stretch over a batch"},
+		"a bias for all":                             {n: 4, x: []int64{3}, build: biased(5), shape: "[batch 5]"},
+		"the size of everything":                     {build: sized, err: "this program does not know what this operator does with a batch"},
+		"an expansion of four samples":               {n: 4, build: expanded(4, 3, 8, 8), err: "the batch is not kept along one axis"},
+		"resizing to given lengths":                  {build: resized, err: "the batch is not kept along one axis"},
+		"a normalization in training":                {build: training, err: "in training mode it normalizes over the batch"},
+		"computing with the batch's length":          {build: timesLength, err: "it computes with operand 1, which holds the length of the batch"},
+		"clipping to the batch's length":             {build: clippedToLength, err: "it computes with operand 1, which holds the length of the batch"},
+		"a best few of the batch's number":           {build: bestOfLength, err: "it computes with operand 1, which holds the length of the batch"},
+		"a normalization of batches by instance":     {build: turned("InstanceNormalization", 3, 3), err: "the batch is axis 1; this operator takes it as the first"},
+		"a normalization of batches by group":        {opset: 21, build: turned("GroupNormalization", 3, 3), err: "the batch is axis 1; this operator takes it as the first"},
+		"a normalization of batches by response":     {build: turned("LRN"), err: "the batch is axis 1; this operator takes it as the first"},
+		"a normalization of batches by channel":      {n: 3, build: turned("BatchNormalization", 3, 3, 3, 3), err: "the batch is axis 1; this operator takes it as the first"},
+		"a normalization by layer over all":          {build: node("LayerNormalization", AttrInt("axis", 0)), err: "it normalizes over the batch"},
+		"a normalization by size over all":           {opset: 23, build: node("RMSNormalization", AttrInt("axis", 0)), err: "it normalizes over the batch"},
+		"a normalization to length over the batch":   {build: node("LpNormalization", AttrInt("axis", 0)), err: "it works along axis 0, the batch"},
+		"a log-softmax over the batch":               {build: node("LogSoftmax", AttrInt("axis", 0)), err: "it works along axis 0, the batch"},
+		"a hardmax over the batch":                   {build: node("Hardmax", AttrInt("axis", 0)), err: "it works along axis 0, the batch"},
+		"a running sum over the batch":               {build: summed(0), err: "it sums along the batch"},
+		"a running sum beside it":                    {build: summed(2), shape: "[batch 3 8 8]"},
+		"a running sum along who knows what":         {build: summedAlongComputed, err: "the axis it sums along is not known"},
+		"a picture convolved with the batch":         {n: 3, build: convolvedWithItself("Conv", 0, 1), err: "operand 1 depends on the batch"},
+		"a whole picture convolved with the batch":   {n: 3, build: convolvedWithItself("ConvInteger", 0, 1), err: "operand 1 depends on the batch"},
+		"a quantized picture convolved with it":      {n: 3, build: convolvedWithItself("QLinearConv", 0, 3), err: "operand 3 depends on the batch"},
+		"a picture spread with the batch":            {n: 3, build: convolvedWithItself("ConvTranspose", 0, 1), err: "operand 1 depends on the batch"},
+		"places counted over the batch":              {build: places, err: "its second output counts places over the whole batch"},
+		"a pooling of batches":                       {n: 8, build: turnedPool, err: "the batch is axis 1; this operator takes it as the first"},
+		"a matrix product over samples":              {n: 3, x: []int64{3}, build: timesItself("MatMul", 1), err: "it sums over the batch"},
+		"a whole matrix product over samples":        {n: 3, x: []int64{3}, build: timesItself("MatMulInteger", 1), err: "it sums over the batch"},
+		"a quantized matrix product over samples":    {n: 3, x: []int64{3}, build: timesItself("QLinearMatMul", 3), err: "it sums over the batch"},
+		"a quantized product with a scale of it":     {n: 3, x: []int64{3}, build: scaledByItself, err: "operand 1 depends on the batch"},
+		"resizing a part that depends on the batch":  {build: resizedPart, err: "operand 1 depends on the batch"},
+		"a scale per sample on the way back":         {n: 4, build: dequantized(0, 4), err: "it has a scale for each sample"},
+		"scales in a table":                          {build: tableOfScales, err: "how its scale lies along the axes is not known"},
+		"a slope per sample":                         {n: 4, build: withConstant("PRelu", 4, 1, 1, 1), err: "its slope does not stretch over a batch"},
+		"a slope that depends on the batch":          {build: func(b *Builder, x string) string { return b.Node("PRelu", []string{x, x}) }, err: "operand 1 depends on the batch"},
+		"a slope per channel":                        {build: withConstant("PRelu", 3, 1, 1), shape: "[batch 3 8 8]"},
+		"an old addition of four samples":            {n: 4, opset: 6, build: withConstant("Add", 4, 3, 8, 8), err: "operand 1 does not carry the batch as operand 0 does"},
+		"an old addition of itself":                  {opset: 6, build: func(b *Builder, x string) string { return b.Node("Add", []string{x, x}) }, shape: "[batch 3 8 8]"},
+		"an old addition per channel":                {opset: 6, build: oldBias, shape: "[batch 3 8 8]"},
+		"joining what lies differently":              {n: 3, x: []int64{3}, build: joinedTurned, err: "its operands carry the batch on different axes"},
+		"a target that begins with another length":   {build: otherSymbol, err: "does not begin with the batch"},
+		"a target of the batch for something else":   {build: constantToBatch, err: "its target depends on the batch and its operand does not"},
+		"a target that is one number":                {x: []int64{1}, build: reshape(), err: "its target is a single number"},
+		"a target that copies, where zero is a zero": {build: zeroTarget, err: "its target [0 192] does not begin with the batch, 1"},
 		"an operator of another domain": {
 			build: func(b *Builder, x string) string { return b.Node("Mystery", []string{x}) },
 			err:   "this program does not know what this operator does with a batch",
@@ -203,6 +242,128 @@ func ownShape(b *Builder, x string) string {
 	n := b.Node("Gather", []string{b.Node("Shape", []string{x}), b.Initializer("zero", Int64s("", nil, []int64{0}))})
 	n = b.Node("Unsqueeze", []string{n, list(b, 0)})
 	return b.Node("Reshape", []string{x, b.Node("Concat", []string{n, list(b, -1)}, AttrInt("axis", 0))})
+}
+
+func length(b *Builder, x string) string { // of the batch, a list of one
+	return b.Node("Shape", []string{x}, AttrInt("end", 1))
+}
+
+func ints(b *Builder, x string) string {
+	return b.Node("Cast", []string{x}, AttrInt("to", int64(Int64)))
+}
+
+func toFloat(b *Builder, x string) string {
+	return b.Node("Cast", []string{x}, AttrInt("to", int64(Float32)))
+}
+
+func timesLength(b *Builder, x string) string {
+	return toFloat(b, b.Node("Mul", []string{ints(b, x), length(b, x)}))
+}
+
+func clippedToLength(b *Builder, x string) string {
+	return toFloat(b, b.Node("Clip", []string{ints(b, x), length(b, x)}))
+}
+
+func bestOfLength(b *Builder, x string) string {
+	return b.Nodes("TopK", 2, []string{floats(b, 9), length(b, x)}, AttrInt("axis", 0))[0]
+}
+
+// turned puts the batch second before the operator.
+func turned(op string, params ...int64) func(*Builder, string) string {
+	return func(b *Builder, x string) string {
+		in := []string{b.Node("Transpose", []string{x}, AttrInts("perm", 1, 0, 2, 3))}
+		for _, n := range params {
+			in = append(in, floats(b, n))
+		}
+		return b.Node(op, in)
+	}
+}
+
+func turnedPool(b *Builder, x string) string {
+	x = b.Node("Transpose", []string{x}, AttrInts("perm", 1, 0, 2, 3))
+	return b.Node("MaxPool", []string{x}, AttrInts("kernel_shape", 2, 2))
+}
+
+func summed(axis int64) func(*Builder, string) string {
+	return func(b *Builder, x string) string {
+		return b.Node("CumSum", []string{x, b.Initializer("axis", Int64s("", nil, []int64{axis}))})
+	}
+}
+
+func summedAlongComputed(b *Builder, x string) string {
+	return b.Node("CumSum", []string{x, ints(b, floats(b))})
+}
+
+// convolvedWithItself makes the picture its own kernel, the batch its channels.
+func convolvedWithItself(op string, at ...int) func(*Builder, string) string {
+	return func(b *Builder, x string) string {
+		in := make([]string, at[1]+1)
+		in[0], in[at[1]] = x, b.Node("Transpose", []string{x}, AttrInts("perm", 1, 0, 2, 3))
+		for i := range in {
+			if in[i] == "" {
+				in[i] = floats(b)
+			}
+		}
+		return toFloat(b, b.Node(op, in))
+	}
+}
+
+func timesItself(op string, right int) func(*Builder, string) string {
+	return func(b *Builder, x string) string {
+		in := make([]string, right+1)
+		for i := range in {
+			in[i] = floats(b)
+		}
+		in[0], in[right] = x, x
+		return toFloat(b, b.Node(op, in))
+	}
+}
+
+func scaledByItself(b *Builder, x string) string {
+	s := b.Node("ReduceMax", []string{x}, AttrInts("axes", 1), AttrInt("keepdims", 0))
+	zero := floats(b)
+	return toFloat(b, b.Node("QLinearMatMul", []string{x, s, zero, floats(b, 3, 5), zero, zero, zero, zero}))
+}
+
+func places(b *Builder, x string) string {
+	return toFloat(b, b.Nodes("MaxPool", 2, []string{x}, AttrInts("kernel_shape", 2, 2))[1])
+}
+
+func resizedPart(b *Builder, x string) string {
+	ones := b.Initializer("scales", Float32s("", []int64{4}, []float32{1, 1, 1, 1}))
+	return b.Node("Resize", []string{x, x, ones})
+}
+
+func dequantized(axis, scales int64) func(*Builder, string) string {
+	return func(b *Builder, x string) string {
+		x = b.Node("Cast", []string{x}, AttrInt("to", int64(Uint8)))
+		return b.Node("DequantizeLinear", []string{x, floats(b, scales)}, AttrInt("axis", axis))
+	}
+}
+
+func tableOfScales(b *Builder, x string) string {
+	return b.Node("DequantizeLinear", []string{x, floats(b, 1, 3)})
+}
+
+func oldBias(b *Builder, x string) string {
+	return b.Node("Add", []string{x, floats(b, 3)}, AttrInt("broadcast", 1), AttrInt("axis", 1))
+}
+
+func joinedTurned(b *Builder, x string) string {
+	return b.Node("Concat", []string{x, b.Node("Transpose", []string{x})}, AttrInt("axis", 1))
+}
+
+func otherSymbol(b *Builder, x string) string {
+	n := b.Node("Shape", []string{x}, AttrInt("start", 1), AttrInt("end", 2))
+	return b.Node("Reshape", []string{x, b.Node("Concat", []string{n, list(b, -1)}, AttrInt("axis", 0))})
+}
+
+func constantToBatch(b *Builder, x string) string {
+	return b.Node("Reshape", []string{floats(b, 6), b.Node("Concat", []string{length(b, x), list(b, -1)}, AttrInt("axis", 0))})
+}
+
+func zeroTarget(b *Builder, x string) string {
+	return b.Node("Reshape", []string{x, list(b, 0, 192)}, AttrInt("allowzero", 1))
 }
 
 func classifier(b *Builder, x string) string {

@@ -19,6 +19,36 @@ func smallModel(t *testing.T) *Model {
 	return m
 }
 
+// sparse adds a sparse initializer of two values.
+func sparse(m *Model) *SparseTensor {
+	s := &SparseTensor{
+		Values:  Float32s("s", []int64{2}, []float32{1, 2}),
+		Indices: Int64s("", []int64{2, 2}, []int64{0, 0, 1, 1}),
+		Dims:    []int64{2, 2},
+	}
+	m.Graph.Sparse = append(m.Graph.Sparse, s)
+	return s
+}
+
+// function adds a function of one node and one attribute.
+func function(m *Model) *Function {
+	f := &Function{
+		Name: "F", Domain: "f", Inputs: []string{"a"}, Outputs: []string{"b"}, AttrNames: []string{"p"}, Opsets: []Opset{{"", 17}},
+		Nodes: []*Node{{Op: "Relu", Inputs: []string{"a"}, Outputs: []string{"b"}}},
+	}
+	m.Functions = append(m.Functions, f)
+	return f
+}
+
+func TestCheckTakesWhatTheErrorCasesStartFrom(t *testing.T) {
+	m := smallModel(t)
+	sparse(m)
+	function(m).Nodes[0].Attrs = []*Attr{{Name: "a", Type: AttrTypeInt, Ref: "p"}}
+	if err := Check(m); err != nil {
+		t.Error(err)
+	}
+}
+
 // Errors name the place, the rule and what came.
 func TestCheckErrors(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -114,6 +144,62 @@ func TestCheckErrors(t *testing.T) {
 		"a name that is not UTF-8": {
 			func(m *Model) { m.Graph.Nodes[1].Outputs = append(m.Graph.Nodes[1].Outputs, "\xff") },
 			`onnx: graph "net": Relu "Relu" makes "\xff", which is not UTF-8`,
+		},
+		"an element type of a value that does not exist": {
+			func(m *Model) { m.Graph.Values = []*Value{{Name: "Add", Type: 77}} },
+			`onnx: graph "net": a value declaration, "Add", has element type DataType(77), which is none of the format's`,
+		},
+		"an initializer of another type than its input": {
+			func(m *Model) { m.Graph.Inputs = append(m.Graph.Inputs, &Value{Name: "w", Type: Int64}) },
+			`onnx: graph "net": initializer "w" is declared int64 as an input and holds float32`,
+		},
+		"a sparse tensor without values": {
+			func(m *Model) { m.Graph.Sparse = []*SparseTensor{{}} },
+			`onnx: graph "net": a sparse tensor has no values`,
+		},
+		"a sparse tensor with a table of values": {
+			func(m *Model) { sparse(m).Values.Dims = []int64{2, 1} },
+			`onnx: graph "net": sparse tensor "s": its values have dims [2 1]; they are a list`,
+		},
+		"a sparse tensor without axes": {
+			func(m *Model) { sparse(m).Dims = nil },
+			`onnx: graph "net": sparse tensor "s" has no axes`,
+		},
+		"a sparse tensor of impossible size": {
+			func(m *Model) { sparse(m).Dims = []int64{-1} },
+			`onnx: graph "net": sparse tensor "s": dims [-1] hold a negative axis`,
+		},
+		"a sparse tensor without indices": {
+			func(m *Model) { sparse(m).Indices = nil },
+			`onnx: graph "net": sparse tensor "s" has 2 values and no indices`,
+		},
+		"a sparse tensor of too few indices": {
+			func(m *Model) { sparse(m).Indices = Int64s("", []int64{1}, []int64{0}) },
+			`onnx: graph "net": sparse tensor "s" of 2 values and 2 axes has indices of int64 [1]; it wants int64 [2] or [2, 2]`,
+		},
+		"a reference with a value of its own": {
+			func(m *Model) { function(m).Nodes[0].Attrs = []*Attr{{Name: "a", Type: AttrTypeInt, Ref: "p", Int: 1}} },
+			`onnx: function "F": Relu making "b": attribute "a" stands for the function's "p" and holds a value of its own`,
+		},
+		"a reference to nothing": {
+			func(m *Model) { function(m).Nodes[0].Attrs = []*Attr{{Name: "a", Type: AttrTypeInt, Ref: "q"}} },
+			`onnx: function "F": Relu making "b": attribute "a" stands for "q", which the function does not have`,
+		},
+		"a function's attribute twice": {
+			func(m *Model) { function(m).AttrNames = []string{"p", "p"} },
+			`onnx: function "F": there are two attributes called "p"`,
+		},
+		"a function's attribute with and without default": {
+			func(m *Model) { function(m).Attrs = []*Attr{AttrInt("p", 1)} },
+			`onnx: function "F": there are two attributes called "p"`,
+		},
+		"a function's default that is nil": {
+			func(m *Model) { function(m).Attrs = []*Attr{nil} },
+			`onnx: function "F": an attribute is nil`,
+		},
+		"a function's output twice": {
+			func(m *Model) { function(m).Outputs = []string{"b", "b"} },
+			`onnx: function "F": there are two outputs called "b"`,
 		},
 		"a metadata key twice": {
 			func(m *Model) { m.Metadata = []KeyValue{{"k", "1"}, {"k", "2"}} },

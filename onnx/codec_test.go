@@ -309,23 +309,38 @@ func TestEncodeRefusesAGraphInsideItself(t *testing.T) {
 	}
 }
 
-func TestEncodeRefusesHoles(t *testing.T) {
-	for name, m := range map[string]*Model{
-		"no graph":          {},
-		"a nil node":        {Graph: &Graph{Nodes: []*Node{nil}}},
-		"a nil attribute":   {Graph: &Graph{Nodes: []*Node{{Attrs: []*Attr{nil}}}}},
-		"a nil value":       {Graph: &Graph{Inputs: []*Value{nil}}},
-		"a nil initializer": {Graph: &Graph{Initializers: []*Tensor{nil}}},
-		"a nil function":    {Graph: &Graph{}, Functions: []*Function{nil}},
+func TestHolesAreNamed(t *testing.T) {
+	for want, spoil := range map[string]func(*Model){
+		"the model has no graph": func(m *Model) { m.Graph = nil },
+		"a node is nil":          func(m *Model) { m.Graph.Nodes[0] = nil },
+		"an attribute is nil":    func(m *Model) { m.Graph.Nodes[0].Attrs = []*Attr{nil} },
+		"a tensor is nil":        func(m *Model) { m.Graph.Initializers[0] = nil },
+		"a function is nil":      func(m *Model) { m.Functions = []*Function{nil} },
+		"a graph is nil": func(m *Model) {
+			m.Graph.Nodes[0].Attrs = []*Attr{{Name: "a", Type: AttrTypeGraphs, Graphs: []*Graph{nil}}}
+		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := m.Encode(); err == nil {
-				t.Error("Encode takes it")
+		t.Run(want, func(t *testing.T) {
+			m := smallModel(t)
+			spoil(m)
+			if _, err := m.Encode(); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("Encode says %v, want %q", err, want)
 			}
-			if err := Check(m); err == nil {
-				t.Error("Check takes it")
+			if err := Check(m); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("Check says %v, want %q", err, want)
 			}
 		})
+	}
+	if err := Check(nil); err == nil {
+		t.Error("Check takes nil")
+	}
+	m := smallModel(t)
+	m.Graph.Inputs = append(m.Graph.Inputs, nil)
+	if _, err := m.Encode(); err == nil {
+		t.Error("Encode takes a nil input")
+	}
+	if err := Check(m); err == nil || !strings.HasSuffix(err.Error(), "an input is nil") {
+		t.Errorf("Check says %v of a nil input", err)
 	}
 }
 
@@ -346,5 +361,31 @@ func TestAttributesWithoutATypeAreRead(t *testing.T) {
 	a := m.Graph.Nodes[0].Attrs
 	if a[0].Type != AttrTypeInt || a[1].Type != AttrTypeFloats {
 		t.Errorf("types are %v and %v", a[0].Type, a[1].Type)
+	}
+}
+
+func TestWriteFileLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.onnx")
+	m := readFixture(t, "relu")
+	if err := m.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	m.Graph.Nodes = []*Node{nil}
+	if err := m.WriteFile(path); err == nil {
+		t.Error("a faulty model is written")
+	}
+	if err := m.WriteExternal(path, 0); err == nil {
+		t.Error("a faulty model is written with external data")
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 1 {
+		t.Errorf("the folder holds %v (%v), want m.onnx", files, err)
+	}
+	if _, err := ReadFile(path); err != nil {
+		t.Errorf("the good model is gone: %v", err)
+	}
+	if err := m.WriteFile(filepath.Join(dir, "missing", "m.onnx")); err == nil {
+		t.Error("a missing folder is no error")
 	}
 }

@@ -35,13 +35,10 @@ func (m *Model) Expose(values ...string) error {
 			inferred = Infer(m)
 		}
 		v := g.Value(name).Clone()
-		k := inferred[name]
-		switch {
-		case v == nil && k == nil, v != nil && !v.Other && v.Type == Undefined && k == nil:
-			return fmt.Errorf("onnx: cannot expose %q, made by %v: its element type is not known; declare it in Graph.Values first", name, g.Producer(name))
-		case v == nil:
-			v = k
-		case !v.Other && k != nil:
+		if v == nil {
+			v = &Value{Name: name}
+		}
+		if k := inferred[name]; k != nil && !v.Other {
 			if v.Type == Undefined {
 				v.Type = k.Type
 			}

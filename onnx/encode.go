@@ -6,8 +6,6 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/onnxdistill/onnxdistill/onnx/internal/pb"
 )
 
@@ -47,7 +45,20 @@ func (m *Model) WriteFile(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, b, 0o644); err != nil {
+	return writeFile(path, b)
+}
+
+// writeFile writes a file that appears whole or not at all.
+func writeFile(path string, b []byte) error {
+	f, err := newFile(path)
+	if err != nil {
+		return fmt.Errorf("onnx: writing the model: %w", err)
+	}
+	defer f.Cleanup()
+	if _, err := f.Write(b); err != nil {
+		return fmt.Errorf("onnx: writing the model: %w", err)
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("onnx: writing the model: %w", err)
 	}
 	return nil

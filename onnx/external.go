@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	"github.com/google/renameio/v2"
 )
 
 // externalAlign is where an external tensor may begin. The specification asks
@@ -152,11 +150,11 @@ func (m *Model) loadExternal(dir string) error {
 //
 // Each file appears whole or not at all, the tensors first.
 func (m *Model) WriteExternal(path string, minimum int64) error {
-	if m == nil || m.Graph == nil {
-		return fmt.Errorf("onnx: writing %s: the model has no graph", path)
+	if _, err := encodeModel(m); err != nil { // finds holes before anything is written
+		return fmt.Errorf("onnx: encoding: %w", err)
 	}
 	data := path + ".data"
-	f, err := renameio.NewPendingFile(data, renameio.WithPermissions(0o644))
+	f, err := newFile(data)
 	if err != nil {
 		return fmt.Errorf("onnx: writing tensors: %w", err)
 	}
@@ -193,8 +191,5 @@ func (m *Model) WriteExternal(path string, minimum int64) error {
 	if err := f.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("onnx: writing tensors: %w", err)
 	}
-	if err := renameio.WriteFile(path, b, 0o644); err != nil {
-		return fmt.Errorf("onnx: writing the model: %w", err)
-	}
-	return nil
+	return writeFile(path, b)
 }
