@@ -319,7 +319,7 @@ var batchRules = func() map[string]batchRule {
 		"CastLike":                  nil,
 		"QuantizeLinear":            quantizeBatch,
 		"DequantizeLinear":          quantizeBatch,
-		"Dropout":                   nil,
+		"Dropout":                   dropoutBatch,
 		"Where":                     nil,
 		"ArgMax":                    nil,
 		"ArgMin":                    nil,
@@ -439,6 +439,14 @@ func cumSum(c call) error {
 		return errors.New("it sums along the batch")
 	}
 	return onlyFirst(c)
+}
+
+// dropoutBatch wants inference: an operand can ask for training instead.
+func dropoutBatch(c call) error {
+	if k := c.arg(2); c.has(2) && !(k.told && len(k.elems) == 1 && k.elems[0] == Fixed(0)) {
+		return errors.New("in training mode it drops values at random")
+	}
+	return nil
 }
 
 // maxPoolBatch refuses the second output: it holds places in the whole tensor,

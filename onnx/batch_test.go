@@ -163,6 +163,8 @@ func TestSetBatch(t *testing.T) {
 		"a whole picture convolved with the batch":   {n: 3, build: convolvedWithItself("ConvInteger", 0, 1), err: "operand 1 depends on the batch"},
 		"a quantized picture convolved with it":      {n: 3, build: convolvedWithItself("QLinearConv", 0, 3), err: "operand 3 depends on the batch"},
 		"a picture spread with the batch":            {n: 3, build: convolvedWithItself("ConvTranspose", 0, 1), err: "operand 1 depends on the batch"},
+		"dropping values in training":                {build: dropped(1), err: "in training mode it drops values at random"},
+		"dropping nothing":                           {build: dropped(0), shape: "[batch 3 8 8]"},
 		"places counted over the batch":              {build: places, err: "its second output counts places over the whole batch"},
 		"a pooling of batches":                       {n: 8, build: turnedPool, err: "the batch is axis 1; this operator takes it as the first"},
 		"a matrix product over samples":              {n: 3, x: []int64{3}, build: timesItself("MatMul", 1), err: "it sums over the batch"},
@@ -323,6 +325,13 @@ func scaledByItself(b *Builder, x string) string {
 	s := b.Node("ReduceMax", []string{x}, AttrInts("axes", 1), AttrInt("keepdims", 0))
 	zero := floats(b)
 	return toFloat(b, b.Node("QLinearMatMul", []string{x, s, zero, floats(b, 3, 5), zero, zero, zero, zero}))
+}
+
+func dropped(train byte) func(*Builder, string) string {
+	return func(b *Builder, x string) string {
+		mode := b.Initializer("mode", &Tensor{Type: Bool, Data: []byte{train}})
+		return b.Node("Dropout", []string{x, floats(b), mode})
+	}
 }
 
 func places(b *Builder, x string) string {

@@ -33,7 +33,7 @@ type known struct {
 	ranked bool
 	shape  []Dim // when ranked
 
-	// elems is the elements of a small integer tensor in row-major order, when
+	// elems is the elements of a small integer or bool tensor in row-major order, when
 	// told: such values are shapes, axes, pads and sizes. An element may be
 	// any number, or a symbolic length that came from operator Shape. The
 	// shape is then fixed.
@@ -115,6 +115,8 @@ func constant(t *Tensor) known {
 		width = 8
 	case Int32:
 		width = 4
+	case Bool:
+		width = 1
 	}
 	n, err := elements(t.Dims)
 	if width == 0 || err != nil || n > maxElems || int64(len(t.Data)) != n*int64(width) {
@@ -122,11 +124,14 @@ func constant(t *Tensor) known {
 	}
 	k.told = true
 	for i := range int(n) {
-		v := int64(0)
-		if width == 8 {
+		var v int64
+		switch width {
+		case 8:
 			v = int64(binary.LittleEndian.Uint64(t.Data[8*i:]))
-		} else {
+		case 4:
 			v = int64(int32(binary.LittleEndian.Uint32(t.Data[4*i:])))
+		default:
+			v = int64(t.Data[i])
 		}
 		k.elems = append(k.elems, Dim{Value: v})
 	}
