@@ -159,6 +159,12 @@ func idxFile(data []byte, dims ...uint32) []byte {
 	return append(b, data...)
 }
 
+// flip changes one byte, counted from the end.
+func flip(b []byte, at int) []byte {
+	b[len(b)+at] ^= 0xff
+	return b
+}
+
 func TestIDXVariants(t *testing.T) {
 	images, labels := idxFile(make([]byte, 3*4*5), 3, 4, 5), idxFile([]byte{0, 1, 2}, 3)
 	pair := func(images, labels []byte) map[string][]byte {
@@ -194,6 +200,7 @@ func TestIDXVariants(t *testing.T) {
 		{"cut short", pair(images[:30], labels), []string{"train-images", "cut short"}},
 		{"a header cut short", pair(images[:6], labels), []string{"cut short"}},
 		{"compressed and cut short", map[string][]byte{"train-images-idx3-ubyte.gz": gz(t, images)[:25], "train-labels-idx1-ubyte": labels}, []string{"cut short"}},
+		{"compressed with a wrong checksum", map[string][]byte{"train-images-idx3-ubyte.gz": flip(gz(t, images), -8), "train-labels-idx1-ubyte": labels}, []string{"train-images", "checksum"}},
 		{"bytes left over", pair(append(bytes.Clone(images), 0), labels), []string{"left over"}},
 		{"dimensions that overflow", pair(long, labels), []string{"at most 2147483648 bytes"}},
 		{"more than the file holds", pair(idxFile(nil, 1000, 1000, 1000), labels), []string{"more than the file can hold"}},

@@ -87,7 +87,8 @@ func inspectImage(b []byte, maxPixels int) (header, error) {
 	case color.GrayModel, color.Gray16Model:
 		h.grey = true
 	default:
-		if p, ok := m.(color.Palette); ok {
+		// A GIF's frame may have a palette of its own, which is not known yet.
+		if p, ok := m.(color.Palette); ok && format != "gif" {
 			h.grey = greyPalette(p)
 		}
 	}

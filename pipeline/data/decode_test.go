@@ -306,14 +306,14 @@ func withOrientation(jpg []byte, order binary.AppendByteOrder, value uint16) []b
 }
 
 func TestOrientationIsApplied(t *testing.T) {
-	// A stored image of 16 x 8 whose four quarters differ; block-aligned, so that
-	// JPEG keeps them apart.
-	m := image.NewGray(image.Rect(0, 0, 16, 16))
+	// Stored 32 wide and 16 high, with four quarters that differ; block-aligned, so
+	// that JPEG keeps them apart.
+	m := image.NewGray(image.Rect(0, 0, 32, 16))
 	for i := range m.Pix {
-		m.Pix[i] = uint8(40 + 60*(i/16/8) + 120*(i%16/8))
+		m.Pix[i] = uint8(40 + 60*(i/32/8) + 120*(i%32/16))
 	}
 	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m.SubImage(image.Rect(0, 0, 16, 16)), &jpeg.Options{Quality: 100}); err != nil {
+	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 100}); err != nil {
 		t.Fatal(err)
 	}
 	const a, r, d, x = 40, 160, 100, 220 // stored: a r / d x
@@ -324,11 +324,20 @@ func TestOrientationIsApplied(t *testing.T) {
 	} {
 		for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 			t.Run(fmt.Sprintf("orientation %d, %v", value, order), func(t *testing.T) {
-				got, err := decodeTo(withOrientation(b.Bytes(), order, value), target{c: 1})
+				turned := withOrientation(b.Bytes(), order, value)
+				h, err := inspectImage(turned, 1<<20)
 				if err != nil {
 					t.Fatal(err)
 				}
-				sameTransform.compare(t, []uint8{got[0], got[15], got[15*16], got[15*16+15]}, want[:])
+				if sideways := value >= 5 && value <= 8; h.h*h.w != 512 || (h.h > h.w) != sideways {
+					t.Errorf("declares %dx%d", h.h, h.w)
+				}
+				got, err := decodeTo(turned, target{c: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				n := len(got)
+				sameTransform.compare(t, []uint8{got[0], got[h.w-1], got[n-h.w], got[n-1]}, want[:])
 			})
 		}
 	}

@@ -279,7 +279,7 @@ func TestTarLinksAndDuplicates(t *testing.T) {
 	for name, b := range map[string][]byte{"x.tar": b.Bytes(), "x.tar.gz": gz(t, b.Bytes())} {
 		s := mustOpen(t, writeFile(t, name, b), Options{ValFraction: -1, TestFraction: -1})
 		got := readAll(t, s.Train)
-		if len(got) != 2 || got["a/1.png"][0] != shade(9).R || got["b/1.png"][0] != shade(1).R {
+		if s.Train.Len() != 2 || got["a/1.png"][0] != shade(9).R || got["b/1.png"][0] != shade(1).R {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}

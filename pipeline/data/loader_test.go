@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,13 +280,16 @@ func TestABrokenImageStopsTheEpochByName(t *testing.T) {
 	}
 }
 
-// slowSource decodes nothing until it is told to.
+// slowSource decodes nothing until it is told to, and counts who is waiting.
 type slowSource struct {
 	source
-	gate chan struct{}
+	gate   chan struct{}
+	inside *atomic.Int32
 }
 
 func (s slowSource) decode(i int, dst []uint8, t target, sc *scratch) error {
+	s.inside.Add(1)
+	defer s.inside.Add(-1)
 	<-s.gate
 	return s.source.decode(i, dst, t, sc)
 }
@@ -348,17 +352,29 @@ func TestNoGoroutineOutlivesItsEpoch(t *testing.T) {
 	}()
 	after("a panic in the loop")
 
-	// A context that ends while a batch is being waited for.
+	// A context that ends while images are being decoded: the loop ends only after
+	// the last of them.
+	var inside atomic.Int32
 	gate := make(chan struct{})
-	slow := &opened{samples: s.owner.samples, classes: s.owner.classes, target: s.owner.target, source: slowSource{s.owner.source, gate}}
+	slow := &opened{
+		samples: s.owner.samples, classes: s.owner.classes, target: s.owner.target,
+		source: slowSource{s.owner.source, gate, &inside},
+	}
 	split := &Split{name: "train", owner: slow, index: s.index}
 	ctx, cancel = context.WithCancel(t.Context())
 	go func() {
+		for inside.Load() < 4 {
+			time.Sleep(time.Millisecond)
+		}
 		cancel()
+		time.Sleep(20 * time.Millisecond) // time for a loop that does not wait to end
 		close(gate)
 	}()
 	for _, err := range mustLoad(t, split, LoaderConfig{Batch: 2, Workers: 4}).Epoch(ctx, 0, 0) {
 		last = err
+	}
+	if n := inside.Load(); n != 0 {
+		t.Errorf("the loop ended while %d images were being decoded", n)
 	}
 	if !errors.Is(last, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", last)

@@ -291,6 +291,11 @@ func TestBadImagesAreNamedOrSkipped(t *testing.T) {
 		for seed := range uint64(8) {
 			o := o
 			o.SkipBad, o.Limit, o.Seed = true, 15, seed
+			o.Progress = func(done, total int) {
+				if done > total {
+					t.Errorf("seed %d: %d of %d steps are done", seed, done, total)
+				}
+			}
 			s := mustOpen(t, path, o)
 			if s.Train.Len() != 15 {
 				t.Errorf("seed %d: got %d samples, want 15", seed, s.Train.Len())
@@ -340,6 +345,37 @@ func TestFingerprintFollowsContentOnly(t *testing.T) {
 				t.Errorf("fingerprint equal is %v, want %v", got == base, c.same)
 			}
 		})
+	}
+}
+
+func TestSpellingOfSplitsDoesNotChangeIdentities(t *testing.T) {
+	set := func(train, val string) *Set {
+		return mustOpen(t, writeTree(t, classFolders(t, 3, 3, 5, train+"/a", train+"/b", val+"/a", val+"/b")), Options{})
+	}
+	one, two := set("train", "val"), set("Training", "valid")
+	if one.Fingerprint != two.Fingerprint {
+		t.Error("fingerprints differ")
+	}
+	if diff := cmp.Diff(names(one.Val), names(two.Val)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFingerprintSeesEveryByte(t *testing.T) {
+	m := MemorySet{Classes: []string{"a", "b"}, H: 2, W: 2, C: 1, Train: Memory{make([]uint8, 40), []int{0, 1, 0, 1, 0, 1, 0, 1, 0, 1}}}
+	seen := map[string]int{}
+	for i := -1; i < len(m.Train.Pixels); i++ {
+		if i >= 0 {
+			m.Train.Pixels[i]++
+		}
+		s, err := FromMemory(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, twice := seen[s.Fingerprint]; twice {
+			t.Errorf("changing byte %d gives the fingerprint of byte %d", i, before)
+		}
+		seen[s.Fingerprint] = i
 	}
 }
 

@@ -19,7 +19,8 @@ type Options struct {
 	// H and W are the height and width every sample gets, in pixels. 0, 0 is the
 	// size all images have; if they differ, Open fails and says so.
 	H, W int
-	// Channels is 1 (grey) or 3 (RGB). 0 is 1 where every image is grey, else 3.
+	// Channels is 1 (grey) or 3 (RGB). 0 is 1 where every image is stored as grey
+	// without alpha, else 3.
 	Channels int
 	// Fit says how images of another aspect ratio are resized; "" is FitCrop.
 	Fit Fit

@@ -39,7 +39,7 @@ func TestCutsAreStratified(t *testing.T) {
 		{"small classes give one and keep one", []int{100, 3, 2, 1}, Options{TestFraction: -1}, []int{90, 2, 1, 1}, []int{10, 1, 1, 0}, []int{0, 0, 0, 0}},
 		{"nearly everything leaves one", []int{5, 4}, Options{ValFraction: 0.99, TestFraction: -1}, []int{1, 1}, []int{4, 3}, []int{0, 0}},
 		{"a limit is shared by size", []int{60, 30, 10}, Options{ValFraction: -1, TestFraction: -1, Limit: 20}, []int{12, 6, 2}, []int{0, 0, 0}, []int{0, 0, 0}},
-		{"a limit's remainder goes to the largest fractions", []int{50, 30, 20}, Options{ValFraction: -1, TestFraction: -1, Limit: 7}, []int{4, 2, 1}, []int{0, 0, 0}, []int{0, 0, 0}},
+		{"a limit's remainder goes to the largest fractions", []int{20, 30, 50}, Options{ValFraction: -1, TestFraction: -1, Limit: 7}, []int{1, 2, 4}, []int{0, 0, 0}, []int{0, 0, 0}},
 		{"a limit beyond the set", []int{5, 5}, Options{ValFraction: -1, TestFraction: -1, Limit: 99}, []int{5, 5}, []int{0, 0}, []int{0, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
