@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
@@ -72,6 +73,11 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 	m, err := onnx.ReadFile(c.Model.Path)
 	if err != nil {
 		return nil, err
+	}
+	for _, split := range splits {
+		if split.Len() == 0 {
+			return nil, fmt.Errorf("pipeline: %s has no %s images to measure on; choose another --split: %s", c.Data.Path, split.Name(), strings.Join(Splits, ", "))
+		}
 	}
 	// A preset is better chosen on samples that do not measure the result.
 	tryOn := set.Val

@@ -83,12 +83,17 @@ func (u *run) openData(ctx context.Context) error {
 	for _, note := range set.Notes {
 		say(u.reporter, "         %s", note)
 	}
-	for i, bad := range set.Bad {
-		if i == 10 {
-			warn(u.reporter, "… and %d more bad images", len(set.Bad)-i)
-			break
+	if n := len(set.Bad); n > 0 {
+		warn(u.reporter, "%d images cannot be read and are left out", n)
+		for _, bad := range set.Bad[:min(n, 10)] {
+			say(u.reporter, "         %v", bad)
 		}
-		warn(u.reporter, "skipped: %v", bad)
+	}
+	for _, split := range []*data.Split{set.Train, set.Val, set.Test} {
+		if split.Len() == 0 {
+			return fmt.Errorf("pipeline: %s has no %s images: too few to divide among training, validation and test; add images, or change data.validation (--validation)",
+				u.config.Data.Path, split.Name())
+		}
 	}
 	if t.Batch > set.Train.Len() {
 		t.Batch = set.Train.Len()
@@ -105,13 +110,14 @@ func (u *run) openData(ctx context.Context) error {
 // openSet opens a data set with progress. evalOnly reads the test set alone.
 func openSet(ctx context.Context, c DataConfig, seed uint64, evalOnly bool, r Reporter) (*data.Set, error) {
 	var step func(int, string)
+	var steps int
 	set, err := data.OpenContext(ctx, c.Path, data.Options{
 		EvalOnly: evalOnly,
 		H:        c.Size, W: c.Size, Channels: c.Channels, Seed: seed,
 		ValFraction: c.Validation, Limit: c.Limit, SkipBad: c.SkipBad,
 		Progress: func(done, total int) {
-			if step == nil {
-				step = r.Begin("reading images", total)
+			if total != steps { // it becomes known as the headers are read
+				step, steps = r.Begin("reading images", total), total
 			}
 			step(done, "")
 		},

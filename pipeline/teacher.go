@@ -268,6 +268,9 @@ func (u *run) checkTeacher(check labelled) error {
 	u.teacherTop1 = top1
 	say(u.reporter, "teacher  %s: %d classes, input %s %dx%dx%d, %s, %.1f %% on %d validation images",
 		spec.Name, spec.Classes, spec.Layout, spec.H, spec.W, spec.C, spec.Preprocess, 100*top1, check.n)
+	if got := [3]int{spec.H, spec.W, spec.C}; got != [3]int{u.data.H, u.data.W, u.data.C} {
+		say(u.reporter, "         images of %dx%dx%d are brought to the teacher's %dx%dx%d", u.data.H, u.data.W, u.data.C, spec.H, spec.W, spec.C)
+	}
 	for _, note := range spec.Notes {
 		say(u.reporter, "         %s", note)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/image/draw"
 
-	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 )
 
@@ -17,9 +16,8 @@ import (
 type feeder struct {
 	h, w, c    int
 	layout     Layout
-	kind       onnx.DataType          // Float32 or Uint8
-	normalizer *preprocess.Normalizer // for Float32
-	bgr        bool                   // for Uint8
+	normalizer *preprocess.Normalizer // for models that take floats
+	bgr        bool                   // for models that take bytes
 
 	mu      sync.Mutex
 	scalers map[[2]int]draw.Scaler // by the size of the source

@@ -239,17 +239,17 @@ const (
 
 // sameApart runs two images together and one by one and returns an error when
 // the answers differ.
-func (v *survey) sameApart(session *ort.Session, kind onnx.DataType, spec Spec) error {
-	together, err := session.Run([]ort.Tensor{v.noise(kind, 2, 0)}, nil)
+func (s *survey) sameApart(session *ort.Session, kind onnx.DataType, spec Spec) error {
+	together, err := session.Run([]ort.Tensor{s.noise(kind, 2, 0)}, nil)
 	if err != nil {
 		return fmt.Errorf("a batch of 2 fails: %w", err)
 	}
 	tolerance := batchTolerance
-	if v.in.kind == onnx.Float16 {
+	if s.in.kind == onnx.Float16 {
 		tolerance = batchToleranceHalf
 	}
 	for i := range 2 {
-		alone, err := session.Run([]ort.Tensor{v.noise(kind, 1, i)}, nil)
+		alone, err := session.Run([]ort.Tensor{s.noise(kind, 1, i)}, nil)
 		if err != nil {
 			return fmt.Errorf("a batch of 1 fails: %w", err)
 		}
