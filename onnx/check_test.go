@@ -177,6 +177,29 @@ func TestCheckErrors(t *testing.T) {
 			func(m *Model) { sparse(m).Indices = Int64s("", []int64{1}, []int64{0}) },
 			`onnx: graph "net": sparse tensor "s" of 2 values and 2 axes has indices of int64 [1]; it wants int64 [2] or [2, 2]`,
 		},
+		"strings that lie outside": {
+			func(m *Model) {
+				m.Graph.Initializers[0] = &Tensor{Name: "w", Type: String, Dims: []int64{0}, External: &External{Location: "f"}}
+			},
+			`onnx: graph "net": tensor "w": strings cannot be stored as external data`,
+		},
+		"too few strings": {
+			func(m *Model) {
+				m.Graph.Initializers[0] = &Tensor{Name: "w", Type: String, Dims: []int64{2}, Strings: [][]byte{nil}}
+			},
+			`onnx: graph "net": tensor "w" has dims [2], 2 strings, and carries 1 strings and 0 bytes of raw data`,
+		},
+		"numbers with strings": {
+			func(m *Model) { m.Graph.Initializers[0].Strings = [][]byte{nil} },
+			`onnx: graph "net": tensor "w" of float32 carries strings`,
+		},
+		"external data before the file": {
+			func(m *Model) {
+				m.Graph.Initializers[0].Data = nil
+				m.Graph.Initializers[0].External = &External{Location: "f", Offset: -1}
+			},
+			`onnx: graph "net": tensor "w" has external data of 0 bytes from byte -1 on`,
+		},
 		"a reference with a value of its own": {
 			func(m *Model) { function(m).Nodes[0].Attrs = []*Attr{{Name: "a", Type: AttrTypeInt, Ref: "p", Int: 1}} },
 			`onnx: function "F": Relu making "b": attribute "a" stands for the function's "p" and holds a value of its own`,

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -387,5 +388,90 @@ func TestWriteFileLeavesNothingBehind(t *testing.T) {
 	}
 	if err := m.WriteFile(filepath.Join(dir, "missing", "m.onnx")); err == nil {
 		t.Error("a missing folder is no error")
+	}
+}
+
+func TestDecodeRefusesTensors(t *testing.T) {
+	for name, c := range map[string]struct {
+		tensor *pb.TensorProto
+		want   string
+	}{
+		"external and here": {
+			&pb.TensorProto{DataType: new(int32(1)), DataLocation: new(int32(1)), FloatData: []float32{1}},
+			"its data is said to be external, and it carries [float_data]",
+		},
+		"external without a place": {
+			&pb.TensorProto{DataType: new(int32(1)), DataLocation: new(int32(1))},
+			"its external data has no location",
+		},
+		"external from nowhere": {
+			&pb.TensorProto{DataType: new(int32(1)), DataLocation: new(int32(1)), ExternalData: encodePairs([]KeyValue{{"location", "f"}, {"offset", "-1"}})},
+			`its external data has offset "-1"; it must be a number of bytes`,
+		},
+		"external for so long": {
+			&pb.TensorProto{DataType: new(int32(1)), DataLocation: new(int32(1)), ExternalData: encodePairs([]KeyValue{{"location", "f"}, {"length", "long"}})},
+			`its external data has length "long"; it must be a number of bytes`,
+		},
+		"elsewhere": {
+			&pb.TensorProto{DataType: new(int32(1)), DataLocation: new(int32(7))},
+			"its data location is 7; the format knows 0 (inside) and 1 (external)",
+		},
+		"raw strings": {
+			&pb.TensorProto{DataType: new(int32(8)), RawData: []byte{1}},
+			"strings are stored as raw data; the format wants string_data",
+		},
+		"numbers of no type": {
+			&pb.TensorProto{DataType: new(int32(99)), FloatData: []float32{1}},
+			"no such element type",
+		},
+		"floats in another field": {
+			&pb.TensorProto{DataType: new(int32(1)), DoubleData: []float64{1}},
+			"its data is in double_data; the format wants float_data or raw_data",
+		},
+		"an integer too large": {
+			&pb.TensorProto{DataType: new(int32(12)), Uint64Data: []uint64{1 << 32}},
+			"element 4294967296 does not fit",
+		},
+		"a byte too large": {
+			&pb.TensorProto{DataType: new(int32(2)), Int32Data: []int32{256}},
+			"element 256 does not fit",
+		},
+		"a byte too small": {
+			&pb.TensorProto{DataType: new(int32(3)), Int32Data: []int32{-129}},
+			"element -129 does not fit",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.tensor.Name = new("w")
+			for place, g := range map[string]*pb.GraphProto{
+				"initializer": {Initializer: []*pb.TensorProto{c.tensor}},
+				"attribute":   {Node: []*pb.NodeProto{{Attribute: []*pb.AttributeProto{{T: c.tensor}}}}},
+				"values":      {SparseInitializer: []*pb.SparseTensorProto{{Values: c.tensor}}},
+				"indices":     {SparseInitializer: []*pb.SparseTensorProto{{Indices: c.tensor}}},
+			} {
+				b, err := pb.Marshal(&pb.ModelProto{Graph: g})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = Decode(b)
+				if err == nil || !strings.HasSuffix(err.Error(), c.want) || !strings.Contains(err.Error(), `tensor "w"`) {
+					t.Errorf("as %s: got %v, want an error with %q", place, err, c.want)
+				}
+			}
+		})
+	}
+}
+
+func TestEncodeRefusesMoreThanAFileHolds(t *testing.T) {
+	if strconv.IntSize < 64 {
+		t.Skip("2 GB do not fit into a 32-bit address space")
+	}
+	m := smallModel(t)
+	data := make([]byte, 1<<30) // never written to, so it takes no memory
+	for range 2 {
+		m.Graph.Initializers = append(m.Graph.Initializers, &Tensor{Name: "big", Type: Uint8, Dims: []int64{1 << 30}, Data: data})
+	}
+	if _, err := m.Encode(); err == nil || !strings.Contains(err.Error(), "more than the 2147483647 an ONNX file can have; write it with WriteExternal") {
+		t.Errorf("got %v", err)
 	}
 }

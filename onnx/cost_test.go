@@ -112,6 +112,15 @@ func TestMACsRefuses(t *testing.T) {
 	}
 }
 
+func TestMACsThatOverflowTogether(t *testing.T) {
+	mul := func(out string) *Node { return &Node{Op: "MatMul", Inputs: []string{"x", "x"}, Outputs: []string{out}} }
+	m := &Model{Graph: &Graph{Nodes: []*Node{mul("y"), mul("z")}}}
+	_, err := MACs(m, map[string][]int64{"x": {1}, "y": {1 << 62}, "z": {1 << 62}})
+	if err == nil || !strings.Contains(err.Error(), "more multiplications than an int64 can count") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestParametersCountsWeightsInConstants(t *testing.T) {
 	b := NewBuilder("net", 17)
 	x := b.Input("x", Float32, Fixed(1), Fixed(4))

@@ -301,3 +301,43 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("-want +got:\n%s", d)
 	}
 }
+
+func TestEditsOfNothing(t *testing.T) {
+	for name, edit := range map[string]func(m *Model) error{
+		"Expose":   func(m *Model) error { return m.Expose("x") },
+		"Append":   func(m *Model) error { return m.Append() },
+		"Rename":   func(m *Model) error { return m.Rename("x", "y") },
+		"SetBatch": func(m *Model) error { return m.SetBatch("batch") },
+		"MACs":     func(m *Model) error { _, err := MACs(m, nil); return err },
+	} {
+		if err := edit(new(Model)); err == nil || !strings.Contains(err.Error(), "the model has no graph") {
+			t.Errorf("%s says %v", name, err)
+		}
+	}
+	if m := new(Model); m.Strip() != 0 || m.Parameters() != 0 || m.Opset() != 0 || m.Clone().Graph != nil {
+		t.Error("a model without a graph has parts")
+	}
+}
+
+func TestElementsAreOfTheirType(t *testing.T) {
+	w := Float64s("w", []int64{2}, []float64{0.5, -1})
+	if got, err := w.Float64s(); err != nil || !cmp.Equal(got, []float64{0.5, -1}) {
+		t.Errorf("float64s are %v, %v", got, err)
+	}
+	if _, err := w.Float32s(); err == nil || !strings.Contains(err.Error(), `tensor "w" holds float64, not float32`) {
+		t.Errorf("read as float32: %v", err)
+	}
+	if _, err := w.Int64s(); err == nil {
+		t.Error("read as int64")
+	}
+	w.Data = w.Data[:15]
+	if _, err := w.Float64s(); err == nil || !strings.Contains(err.Error(), "needs 16 bytes, got 15") {
+		t.Errorf("a byte short: %v", err)
+	}
+	if _, err := (&Tensor{Name: "w", Dims: []int64{-1}}).Len(); err == nil {
+		t.Error("a negative axis has a length")
+	}
+	if n, err := Uint8s("w", []int64{3}, []uint8{1, 2, 3}).Len(); err != nil || n != 3 {
+		t.Errorf("three bytes have length %d, %v", n, err)
+	}
+}
