@@ -104,6 +104,17 @@ func TestInspectTriesSizes(t *testing.T) {
 	}
 }
 
+func TestInspectCountsALayerOnTheImageItself(t *testing.T) {
+	n := newNet(17)
+	x := n.image(onnx.Symbol("batch"), onnx.Fixed(6), onnx.Fixed(5), onnx.Fixed(3))
+	x = n.Node("MatMul", []string{x, n.weights("w", 3, 4)})
+	n.logits(n.Node("ReduceMax", []string{x}, onnx.AttrInts("axes", 1, 2), onnx.AttrInt("keepdims", 0)), 4)
+	r, err := Inspect(write(t, n.Builder), InspectOptions{})
+	if err != nil || r.MACs != 6*5*3*4 || len(r.Notes) != 0 {
+		t.Errorf("%+v, %v; want %d multiplications", r, err, 6*5*3*4)
+	}
+}
+
 func TestInspectCountsOneImageOfABatch(t *testing.T) {
 	one, err := Inspect(fixture("fixed_batch.onnx"), InspectOptions{})
 	if err != nil {

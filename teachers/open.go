@@ -195,15 +195,6 @@ func (s *Session) prepare(v *survey, anyBatch bool, threads int) (session *ort.S
 			r.m.Graph.Values = nil // they declare the fixed batch
 		}
 	}
-	if b := v.plan.bypass; b[0] != "" {
-		for _, n := range r.m.Graph.Nodes {
-			for i, in := range n.Inputs {
-				if in == b[0] {
-					n.Inputs[i] = b[1]
-				}
-			}
-		}
-	}
 	outputs := []string{r.logits(v.plan, v.classes)}
 	for _, t := range s.spec.Taps {
 		outputs = append(outputs, r.attention(t, s.spec.Map, s.spec.Power, v.types[t.Name]))

@@ -78,6 +78,10 @@ func TestOpenRefuses(t *testing.T) {
 			build: func(n *net) { n.Output(n.conv("conv", n.standard(), 3, 4), "mask", onnx.Float32) }, change: func(m *onnx.Model) {
 				m.Graph.Outputs[0].HasShape = false
 			}},
+		{name: "two rows of scores for one image", want: `output "logits" is float32 [2 3] for a batch of 1`, build: func(n *net) {
+			x := n.head(n.conv("conv", n.standard(), 3, 4), 4, 3)
+			n.logits(n.Node("Concat", []string{x, x}, onnx.AttrInt("axis", 0)), 3)
+		}},
 		{name: "a model of one class", want: `output "logits" has shape [batch, 1]`,
 			build: func(n *net) { n.logits(n.head(n.conv("conv", n.standard(), 3, 4), 4, 1), 1) }},
 		{name: "class numbers in place of scores", want: `output "class" holds int64`, build: func(n *net) {
@@ -129,14 +133,21 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestOpenRefusesSequences(t *testing.T) {
-	n := newNet(17)
-	x := n.head(n.conv("conv", n.standard(), 3, 4), 4, 3)
-	n.Output(n.Node("SequenceConstruct", []string{x}), "scores", onnx.Float32)
-	path := write(t, n.Builder, func(m *onnx.Model) {
-		m.Graph.Outputs[0].Type, m.Graph.Outputs[0].Other, m.Graph.Outputs[0].HasShape = onnx.Undefined, true, false
-	})
-	if _, err := Open(path, Options{}); err == nil {
-		t.Error("a sequence of scores was taken")
+	_, err := Open(fixture("sequence.onnx"), Options{})
+	if err == nil || !strings.Contains(err.Error(), `output "scores" is a sequence, map or optional; a classifier teacher gives a tensor [batch, classes]`) {
+		t.Errorf("got %v", err)
+	}
+	r, err := Inspect(fixture("sequence.onnx"), InspectOptions{})
+	if err != nil || !strings.Contains(r.Problem, "is a sequence") || r.Outputs[0].Type != "other" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	m, err := onnx.ReadFile(fixture("sequence.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeds := map[string]*onnx.Tensor{"image": onnx.Float32s("", []int64{1, 3, 8, 6}, make([]float32, 144))}
+	if _, err := Evaluate(m, feeds, EvaluateOptions{}); err == nil || !strings.Contains(err.Error(), "only tensors can be returned") {
+		t.Errorf("evaluating it: %v", err)
 	}
 }
 
@@ -265,16 +276,17 @@ func TestABatchThatMattersIsNotRewritten(t *testing.T) {
 	}{
 		{"nothing stands against it", onnx.Fixed(1), func(n *net, x string) string { return x }, 0, "rewritten to any batch"},
 		{"an operator without a rule", onnx.Fixed(1), func(n *net, x string) string {
-			return n.Node("MeanVarianceNormalization", []string{x}, onnx.AttrInts("axes", 1, 2, 3))
+			return n.Node("Einsum", []string{x}, onnx.AttrString("equation", "nchw->nchw"))
 		}, 0, "rewritten to any batch"},
 		{"the mean of the batch is added", onnx.Fixed(1), func(n *net, x string) string {
 			m := n.Node("ReduceMean", []string{x}, onnx.AttrInts("axes", 0), onnx.AttrInt("keepdims", 1))
 			return n.Node("Add", []string{x, m})
-		}, 1, "images are run one by one"},
+		}, 1, "cannot be rewritten (onnx: the batch cannot be made"},
 		{"the same, declared open", onnx.Symbol("batch"), func(n *net, x string) string {
 			m := n.Node("ReduceMean", []string{x}, onnx.AttrInts("axes", 0), onnx.AttrInt("keepdims", 1))
 			return n.Node("Add", []string{x, m})
 		}, 1, "does not keep to it (two images run together change"},
+		{"a batch of 0, which some exporters write for an open one", onnx.Fixed(0), func(n *net, x string) string { return x }, 0, ""},
 		{"a reshape to one image, declared open", onnx.Symbol("batch"), func(n *net, x string) string {
 			return n.Node("Reshape", []string{x, n.Initializer("one", onnx.Int64s("one", []int64{4}, []int64{1, 4, 6, 6}))})
 		}, 1, "does not keep to it (a batch of 2 fails"},
@@ -367,6 +379,24 @@ func TestWhereLogitsComeFrom(t *testing.T) {
 	}
 }
 
+func TestWhatTheLogitsDoNotNeedIsIgnored(t *testing.T) {
+	n := newNet(17)
+	x := n.standard()
+	n.Input("unused", onnx.Int64, onnx.Fixed(1))
+	y := n.conv("conv", x, 3, 4)
+	// A sequence that the image passes through is no tap.
+	zero := n.Initializer("zero", onnx.Int64s("zero", nil, []int64{0}))
+	z := n.Node("SequenceAt", []string{n.Node("SequenceConstruct", []string{y}), zero})
+	n.Name("after")
+	z = n.Node("Relu", []string{z})
+	n.logits(n.head(z, 4, 3), 3)
+	s := openTeacher(t, write(t, n.Builder), Options{})
+	if taps := s.Spec().Taps; len(taps) != 1 || taps[0].Name != "after" {
+		t.Errorf("taps %+v", taps)
+	}
+	signalsOf(t, s, images(2, 6, 6, 3))
+}
+
 func TestClassOrder(t *testing.T) {
 	g, b := readGolden(t)
 	s := openTeacher(t, fixture("cnn_opset13.onnx"), Options{Preprocess: cifar(t), ClassOrder: []int{4, 0, 2}})
@@ -397,6 +427,7 @@ func TestSignalsRefuse(t *testing.T) {
 		{"no images", func(b *Batch) { b.N = 0 }, "batch of 0 images"},
 		{"two channels", func(b *Batch) { b.C = 2 }, "channels 1 or 3"},
 		{"too few pixels", func(b *Batch) { b.Pixels = b.Pixels[1:] }, "with 287 pixel values"},
+		{"a row too narrow", func(b *Batch) { b.W = 5 }, "[2, 8, 5, 3] with 288 pixel values"},
 		{"sizes whose product wraps round", func(b *Batch) { b.H, b.W = 1<<62, 1<<3 }, "pixel values"},
 		{"one identity for two images", func(b *Batch) { b.Samples = b.Samples[:1] }, "2 images with 1 sample identities"},
 	} {
@@ -430,7 +461,7 @@ func TestSignalsRefuse(t *testing.T) {
 
 func TestNotANumberNamesTheImage(t *testing.T) {
 	// The square root of (mean brightness - 0.5) is NaN for dark images only.
-	build := func(root func(n *net, x string) string, taps ...string) *Session {
+	build := func(root func(n *net, x string) string, kind MapKind, taps ...string) *Session {
 		n := newNet(17)
 		x := n.standard()
 		y := n.Node("Sub", []string{x, n.Initializer("half", onnx.Float32s("half", nil, []float32{0.5}))})
@@ -440,7 +471,7 @@ func TestNotANumberNamesTheImage(t *testing.T) {
 		}
 		y = n.Node("Conv", []string{y, n.Initializer("ones", onnx.Float32s("ones", []int64{4, 3, 1, 1}, w))})
 		n.logits(n.head(root(n, y), 4, 3), 3)
-		return openTeacher(t, write(t, n.Builder), Options{Taps: taps, Preprocess: preprocess.Spec{Scale: 1.0 / 255}})
+		return openTeacher(t, write(t, n.Builder), Options{Taps: taps, Map: kind, Preprocess: preprocess.Spec{Scale: 1.0 / 255}})
 	}
 	b := images(3, 6, 6, 3)
 	for i := range b.Pixels {
@@ -449,7 +480,7 @@ func TestNotANumberNamesTheImage(t *testing.T) {
 			b.Pixels[i] = 20
 		}
 	}
-	s := build(func(n *net, x string) string { return n.Node("Sqrt", []string{x}) })
+	s := build(func(n *net, x string) string { return n.Node("Sqrt", []string{x}) }, MapSum)
 	_, err := s.Signals(b)
 	if err == nil || !strings.Contains(err.Error(), "gives the logit NaN for sample 0x65, view 0; its preprocessing (unit) may be wrong") {
 		t.Errorf("got %v", err)
@@ -463,8 +494,17 @@ func TestNotANumberNamesTheImage(t *testing.T) {
 		n.Name("root")
 		n.Node("Sqrt", []string{x})
 		return x
-	}, "root")
+	}, MapSum, "root")
 	if _, err = s.Signals(b); err == nil || !strings.Contains(err.Error(), `gives NaN at tap "root" for image 1`) {
+		t.Errorf("got %v", err)
+	}
+	s = build(func(n *net, x string) string {
+		dark := n.Node("Relu", []string{x})
+		n.Name("inverse")
+		n.Node("Reciprocal", []string{dark})
+		return x
+	}, MapRaw, "inverse")
+	if _, err = s.Signals(b); err == nil || !strings.Contains(err.Error(), `gives +Inf at tap "inverse" for image 1`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -295,6 +295,26 @@ func TestOpenRecordedRefuses(t *testing.T) {
 			}
 		})
 	}
+	t.Run("offsets whose difference wraps round to a huge number of rows", func(t *testing.T) {
+		const rows = 1<<61 - 1 // 8 bytes each come to -8, 4 bytes each to 2^63-4
+		header := map[string]any{
+			"__metadata__": map[string]string{"format": signalsFormat, "power": "1", "taps": "[]", "image": "[3,8,6]", "class_order": "null"},
+			"samples":      map[string]any{"dtype": "U64", "shape": []uint64{rows}, "data_offsets": []uint64{8, 0}},
+			"logits":       map[string]any{"dtype": "F32", "shape": []uint64{rows, 1}, "data_offsets": []uint64{1<<63 + 4, 0}},
+			"views":        map[string]any{"dtype": "U32", "shape": []uint64{rows}, "data_offsets": []uint64{1<<63 + 4, 0}},
+		}
+		text, err := json.Marshal(header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "hostile.safetensors")
+		if err := os.WriteFile(path, append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := OpenRecorded(path); err == nil || !strings.Contains(err.Error(), `the tensor "samples"`) {
+			t.Errorf("got %v, %v", r, err)
+		}
+	})
 	if _, err := OpenRecorded(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file gives %v", err)
 	}

@@ -115,7 +115,7 @@ func (s *Session) Signals(b Batch) (*Signals, error) {
 	if s.spec.Batch > 0 {
 		step = s.spec.Batch
 	} else if s.maxBatch > 0 {
-		step = min(step, s.maxBatch)
+		step = s.maxBatch
 	}
 	for i := 0; i < b.N; i += step {
 		if err := s.run(b, i, min(i+step, b.N), logits, out.Maps); err != nil {
@@ -130,8 +130,7 @@ func (s *Session) Signals(b Batch) (*Signals, error) {
 }
 
 // run asks about images i to j and writes the answers to their places in
-// logits and maps. A model of fixed batch is given the last image over and
-// over to fill up.
+// logits and maps. A model of fixed batch is given zeros to fill up.
 func (s *Session) run(b Batch, i, j int, logits []float32, maps []Map) error {
 	n := j - i
 	full := max(n, s.spec.Batch)
@@ -141,15 +140,9 @@ func (s *Session) run(b Batch, i, j int, logits []float32, maps []Map) error {
 	if s.input == onnx.Uint8 {
 		in.Raw = make([]uint8, full*size)
 		err = s.feed.bytes(in.Raw, b, i, j)
-		for k := n; k < full; k++ {
-			copy(in.Raw[k*size:], in.Raw[(n-1)*size:n*size])
-		}
 	} else {
 		in.F32 = make([]float32, full*size)
 		err = s.feed.floats(in.F32, b, i, j)
-		for k := n; k < full; k++ {
-			copy(in.F32[k*size:], in.F32[(n-1)*size:n*size])
-		}
 	}
 	if err != nil {
 		return err

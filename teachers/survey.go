@@ -29,12 +29,11 @@ type survey struct {
 
 // scorePlan says how logits are taken from a model.
 type scorePlan struct {
-	value  string // what is read
-	elem   onnx.DataType
-	rank   int
-	from   Logits
-	bypass [2]string // where not empty: readers of the first value, a softmax's result, are given the second, its operand
-	note   string
+	value string // what is read
+	elem  onnx.DataType
+	rank  int
+	from  Logits
+	note  string
 	// probabilities tells that the output holds a softmax's result.
 	probabilities bool
 }
@@ -79,7 +78,7 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 		named = append(named, v)
 	}
 	values := slices.Concat([]string{out.Name}, narrow, named)
-	operand, softmax := lastSoftmax(x, out.Name)
+	operand := lastSoftmax(x, out.Name)
 	if operand != "" {
 		values = append(values, operand)
 	}
@@ -118,7 +117,7 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 			return nil, fmt.Errorf("teachers: %s: running it once on %dx%d images: %w", src.name(), hw[0], hw[1], err)
 		}
 	}
-	if err := s.planScores(out.Name, operand, softmax, results); err != nil {
+	if err := s.planScores(out.Name, operand, results); err != nil {
 		return nil, err
 	}
 
@@ -153,6 +152,9 @@ func (s *survey) base() (r *rewriter, input string, kind onnx.DataType) {
 	r = &rewriter{s.model.Clone()}
 	r.constants()
 	r.m.Graph.Inputs = slices.DeleteFunc(r.m.Graph.Inputs, func(v *onnx.Value) bool { return v.Name != s.in.name })
+	if image := r.m.Graph.Inputs[0]; image.HasShape && s.in.n == 0 {
+		image.Shape[0] = onnx.Symbol("batch") // for those that write 0
+	}
 	input, kind = r.floatInput(s.in)
 	return r, input, kind
 }
@@ -247,27 +249,27 @@ func (s *survey) noise(kind onnx.DataType, n, first int) ort.Tensor {
 
 // lastSoftmax finds a softmax from which the output differs in form only: by
 // its type, its shape, or a dropout that does nothing at inference. It returns
-// the softmax's operand and result, or nothing.
-func lastSoftmax(x *onnx.Index, output string) (operand, result string) {
+// the softmax's operand, or nothing.
+func lastSoftmax(x *onnx.Index, output string) (operand string) {
 	for v := output; ; {
 		n := x.Producer(v)
 		if n == nil || len(n.Inputs) == 0 || len(n.Outputs) == 0 || n.Outputs[0] != v {
-			return "", ""
+			return ""
 		}
 		switch n.Op {
 		case "Softmax", "LogSoftmax":
-			return n.Inputs[0], v
+			return n.Inputs[0]
 		case "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze":
 			v = n.Inputs[0]
 		default:
-			return "", ""
+			return ""
 		}
 	}
 }
 
 // planScores decides where logits come from, by what the model answered to
 // noise: a softmax is believed when it turns its operand into the output.
-func (s *survey) planScores(output, operand, softmax string, results map[string][]float32) error {
+func (s *survey) planScores(output, operand string, results map[string][]float32) error {
 	shape, n := s.shapes[output], max(1, s.in.n)
 	if !s.types[output].Float() || !scores(shape) || shape[0] != int64(n) {
 		return fmt.Errorf("teachers: output %q is %v %v for a batch of %d; a classifier teacher gives [batch, classes] with two classes or more", output, s.types[output], shape, n)
@@ -286,11 +288,7 @@ func (s *survey) planScores(output, operand, softmax string, results map[string]
 			}
 			s.plan.from, s.plan.probabilities = LogitsBeforeSoftmax, k == 0
 			s.plan.note = fmt.Sprintf("output %q is a %s; logits are taken before it", output, [2]string{"softmax", "log-softmax"}[k])
-			if softmax == output {
-				s.plan.value, s.plan.elem, s.plan.rank = operand, s.types[operand], len(s.shapes[operand])
-			} else {
-				s.plan.bypass = [2]string{softmax, operand}
-			}
+			s.plan.value, s.plan.elem, s.plan.rank = operand, s.types[operand], len(s.shapes[operand])
 			return nil
 		}
 	}

@@ -240,6 +240,16 @@ def main():
     set_io(m, value("image", TensorProto.FLOAT16, ["batch", 3, H, W]), value("logits", TensorProto.FLOAT16, ["batch", CLASSES]))
     save(m, "float16.onnx")
 
+    # Scores in a sequence, as scikit-learn's converters give them: no teacher.
+    m = helper.make_model(helper.make_graph(
+        [helper.make_node("GlobalMaxPool", ["image"], ["pooled"], "pool"),
+         helper.make_node("Flatten", ["pooled"], ["flat"], "flatten"),
+         helper.make_node("SequenceConstruct", ["flat"], ["scores"], "sequence")],
+        "sequence", [value("image", TensorProto.FLOAT, ["batch", 3, H, W])],
+        [helper.make_tensor_sequence_value_info("scores", TensorProto.FLOAT, ["batch", 3])]),
+        opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    save(m, "sequence.onnx")
+
 
 if __name__ == "__main__":
     main()
