@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Job is a fixed number of independent items of work, done by the caller and
@@ -76,6 +77,11 @@ func (j *Job) Run() error {
 		}
 	}
 	j.join(0)
+	for end := time.Now().Add(attention); len(j.finish) == 0 && time.Now().Before(end); {
+		for i := 0; i < glances && len(j.finish) == 0; i++ {
+		}
+		runtime.Gosched()
+	}
 	<-j.finish
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -124,13 +130,40 @@ var thePool = sync.OnceValue(func() *pool {
 	p.calls = make(chan *Job, 4*p.helpers)
 	for i := range p.helpers {
 		go func() {
-			for j := range p.calls {
-				j.join(i + 1)
+			for {
+				p.call().join(i + 1)
 			}
 		}()
 	}
 	return p
 })
+
+// A worker that has nothing to do, and a caller that waits for the last item,
+// stays awake for attention before it sleeps. To wake a sleeping one took 20 to
+// 90 µs on a virtual machine of two cores (2026-11), as long as a small Job,
+// and in training one Job follows the other within microseconds. Between
+// glances other goroutines get their turn.
+const (
+	attention = 100 * time.Microsecond
+	glances   = 300 // about a microsecond
+)
+
+// call returns the next Job that asks for help.
+func (p *pool) call() *Job {
+	for end := time.Now().Add(attention); time.Now().Before(end); runtime.Gosched() {
+		for range glances {
+			if len(p.calls) == 0 {
+				continue
+			}
+			select {
+			case j := <-p.calls:
+				return j
+			default:
+			}
+		}
+	}
+	return <-p.calls
+}
 
 // Workers returns the number of goroutines that may work on one Job: the
 // caller and the helpers. It is GOMAXPROCS at the first call.
