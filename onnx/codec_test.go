@@ -475,3 +475,86 @@ func TestEncodeRefusesMoreThanAFileHolds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestAttributesGoThroughAFile(t *testing.T) {
+	m := smallModel(t)
+	n := m.Graph.Nodes[0]
+	body := &Graph{Name: "body", Nodes: []*Node{{Op: "Neg", Inputs: []string{"x"}, Outputs: []string{"n"}}}, Outputs: []*Value{{Name: "n"}}}
+	n.Attrs = []*Attr{
+		AttrFloat("zero", 0), AttrFloat("float", 1.5), AttrFloats("floats", 1, 2), AttrInt("int", -3), AttrInts("ints", 4, 5),
+		AttrString("string", "s"), AttrString("empty", ""), AttrStrings("strings", "a", ""),
+		AttrTensor("tensor", Int64s("t", nil, []int64{6})), AttrGraph("graph", body),
+		{Name: "graphs", Type: AttrTypeGraphs, Graphs: []*Graph{body, body}},
+		{Name: "tensors", Type: AttrTypeTensors, Tensors: []*Tensor{Uint8s("u", []int64{1}, []byte{7})}},
+	}
+	if err := Check(m); err != nil {
+		t.Error(err)
+	}
+	b, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := back.Graph.Nodes[0]
+	unexported := cmp.AllowUnexported(Attr{}, Graph{}, Node{}, Value{}, Tensor{})
+	if d := cmp.Diff(n.Attrs, got.Attrs, unexported); d != "" {
+		t.Errorf("attributes (-want +got):\n%s", d)
+	}
+	if got.Float("float", 0) != 1.5 || got.Float("int", 9) != 9 || got.Str("string", "") != "s" || got.Str("missing", "d") != "d" ||
+		got.Tensor("float") != nil || got.Ints("floats") != nil || got.Floats("ints") != nil {
+		t.Error("a getter reads an attribute wrongly, or one of another kind")
+	}
+}
+
+// Tensors lie not only among the initializers.
+func TestExternalTensorsEverywhere(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.onnx")
+	m := smallModel(t)
+	tensor := func(v byte) *Tensor { return Uint8s("t", []int64{2}, []byte{v, v}) }
+	body := &Graph{Name: "body", Initializers: []*Tensor{tensor(1)}}
+	body.Initializers[0].Name = "inner"
+	m.Graph.Nodes[0].Attrs = []*Attr{
+		AttrGraph("graph", body), AttrTensor("tensor", tensor(2)),
+		{Name: "tensors", Type: AttrTypeTensors, Tensors: []*Tensor{tensor(3)}},
+	}
+	sparse(m)
+	f := function(m)
+	f.Nodes[0].Attrs = []*Attr{AttrTensor("tensor", tensor(4))}
+	f.Attrs = []*Attr{AttrTensor("default", tensor(5))}
+	before, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.WriteExternal(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := 0
+	raw.tensors(func(t *Tensor) error {
+		if len(t.Data) > 0 {
+			inside++
+		}
+		return nil
+	})
+	if inside != 0 {
+		t.Errorf("%d tensors stayed in the file", inside)
+	}
+	again, err := ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := again.Encode(); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the model changed on its way through two files (%v)", err)
+	}
+}
