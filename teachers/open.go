@@ -51,6 +51,11 @@ func Open(path string, o Options) (*Session, error) {
 	if o.Batch < 0 || o.Threads < 0 {
 		return nil, fmt.Errorf("teachers: batch of %d and %d threads; neither can be negative", o.Batch, o.Threads)
 	}
+	for _, size := range [2][2]int{o.Size, o.DataSize} {
+		if min(size[0], size[1]) < 0 || (size[0] == 0) != (size[1] == 0) {
+			return nil, fmt.Errorf("teachers: images of %dx%d; give a height and a width, or neither", size[0], size[1])
+		}
+	}
 	src, err := read(path)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/google/renameio/v2"
 	"github.com/nlpodyssey/safetensors"
 
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
@@ -91,7 +90,7 @@ func columns(s Spec) []column {
 type Recorder struct {
 	path    string
 	spec    Spec
-	file    *renameio.PendingFile
+	file    *pendingFile
 	start   int64 // of the tensors
 	columns []column
 	rows    int // promised
@@ -137,7 +136,7 @@ func NewRecorder(path string, spec Spec, o RecordOptions) (*Recorder, error) {
 	for len(text)%8 != 0 {
 		text = append(text, ' ')
 	}
-	if r.file, err = renameio.NewPendingFile(path, renameio.WithPermissions(0o644)); err != nil {
+	if r.file, err = newFile(path); err != nil {
 		return nil, fmt.Errorf("teachers: recording to %s: %w", path, err)
 	}
 	if _, err := r.file.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)); err != nil {

@@ -327,3 +327,41 @@ func TestOpenRecordedRefuses(t *testing.T) {
 		t.Errorf("closing twice: %v", err)
 	}
 }
+
+func FuzzOpenRecorded(f *testing.F) {
+	spec := Spec{Name: "t.onnx", Classes: 2, H: 8, W: 6, C: 3, Map: MapSumPow, Power: 2, Taps: []Tap{{Name: "a", C: 4, H: 2, W: 3}}}
+	path := filepath.Join(f.TempDir(), "seed")
+	r, err := NewRecorder(path, spec, RecordOptions{Rows: 2})
+	if err != nil {
+		f.Fatal(err)
+	}
+	b := Batch{N: 2, Samples: []uint64{1, 2}}
+	err = errors.Join(r.Add(b, &Signals{Logits: make([]float32, 4), Maps: []Map{{Tap: "a", H: 2, W: 3, Data: make([]float32, 12)}}}), r.Commit())
+	if err != nil {
+		f.Fatal(err)
+	}
+	seed, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Add(seed[:len(seed)-3])
+	f.Add([]byte("{}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "fuzzed")
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenRecorded(path)
+		if err != nil {
+			return
+		}
+		defer r.Close()
+		for k := range r.row {
+			// Rows lie within the file, so they must be readable.
+			if _, err := r.Signals(Batch{N: 1, Samples: []uint64{k.sample}, View: k.view}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

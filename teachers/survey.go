@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/teachers/internal/ort"
@@ -103,6 +104,9 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 				sizes = append(sizes, hw)
 			}
 		}
+		if len(sizes) == 0 && len(o.sizes) > 0 {
+			return nil, fmt.Errorf("teachers: %s takes images of %s by %s; it cannot be fed %dx%d", src.name(), length(in.h), length(in.w), o.sizes[0][0], o.sizes[0][1])
+		}
 		if len(sizes) == 0 {
 			return nil, fmt.Errorf("teachers: %s leaves the size of its images open; say it with --teacher-size", src.name())
 		}
@@ -143,6 +147,14 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 		s.named = append(s.named, t)
 	}
 	return s, nil
+}
+
+// length writes the length of an axis, 0 where it is open.
+func length(n int) string {
+	if n == 0 {
+		return "any"
+	}
+	return strconv.Itoa(n)
 }
 
 // base is a copy of the model that takes the image alone, as float32 or bytes.
