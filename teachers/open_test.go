@@ -260,10 +260,10 @@ func TestLayoutIsDecidedByTheGraph(t *testing.T) {
 		x = n.Node("MatMul", []string{x, n.weights("w", 3, 3)})
 		n.logits(n.Node("ReduceMax", []string{x}, onnx.AttrInts("axes", 2, 3), onnx.AttrInt("keepdims", 0)), 3)
 		path := write(t, n.Builder)
-		for _, l := range []Layout{NCHW, NHWC} {
-			s := openTeacher(t, path, Options{Layout: l, Map: MapNone})
-			if got := s.Spec().Layout; got != l {
-				t.Errorf("read as %s, want %s", got, l)
+		for typed, want := range map[Layout]Layout{NCHW: NCHW, NHWC: NHWC, "nhwc": NHWC} {
+			s := openTeacher(t, path, Options{Layout: typed, Map: MapNone})
+			if got := s.Spec().Layout; got != want {
+				t.Errorf("%s is read as %s, want %s", typed, got, want)
 			}
 		}
 	})

@@ -114,9 +114,9 @@ func findImage(g *onnx.Graph, x *onnx.Index, want Layout) (imageInput, error) {
 	hint, hintChannels := layoutHint(x, v.Name)
 	channels := func(d int) bool { return d == 1 || d == 3 }
 	first, last := channels(dims[1]), channels(dims[3])
-	switch {
-	case want == NCHW || want == NHWC:
-		in.layout = want
+	switch upper := Layout(strings.ToUpper(string(want))); {
+	case upper == NCHW || upper == NHWC:
+		in.layout = upper
 	case want != "":
 		return in, fmt.Errorf("teachers: no layout is called %q; it is one of %s, %s", want, NCHW, NHWC)
 	case first != last:
