@@ -140,7 +140,7 @@ func (u *run) metadata(p Progress) []onnx.KeyValue {
 func (u *run) verify(ctx context.Context, path string, encoded []byte) (Parity, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".verify-*")
 	if err != nil {
-		return Parity{}, fmt.Errorf("pipeline: %w", err)
+		return Parity{}, fmt.Errorf("pipeline: %s cannot be written: %w", path, err)
 	}
 	defer os.RemoveAll(dir)
 	candidate := filepath.Join(dir, "student.onnx")

@@ -68,6 +68,7 @@ func Resume(ctx context.Context, folder Folder, o Options) (*FinalMetrics, error
 func prepare(ctx context.Context, c Config, o Options) (*run, error) {
 	u := newRun(c, o)
 	for _, step := range []func(context.Context) error{
+		u.findRuntime, // which the export needs even where there is no teacher
 		u.openData,    // images, labels, splits
 		u.makeStudent, // architecture, preprocessing, parameters
 		u.openTeacher, // taps, preprocessing, class order

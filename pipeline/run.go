@@ -62,6 +62,13 @@ func (u *run) close() {
 	}
 }
 
+// findRuntime loads ONNX Runtime, so that its lack is not found out at the end
+// of a long run.
+func (u *run) findRuntime(context.Context) error {
+	_, err := teachers.Runtime(u.config.Resources.OnnxRuntime)
+	return err
+}
+
 // openData opens the images and makes the loader of the training set.
 func (u *run) openData(ctx context.Context) error {
 	if err := u.config.Validate(); err != nil {
