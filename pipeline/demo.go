@@ -29,7 +29,7 @@ func DefaultDemo() DemoConfig {
 	return DemoConfig{
 		Teacher: filepath.Join("testdata", "demo", "teacher.onnx"),
 		Out:     filepath.Join("runs", "demo"),
-		Seed:    1, Images: 600, Tests: 2000, Epochs: 20, Student: "wrn-10-0.5",
+		Seed:    1, Images: 600, Tests: 2000, Epochs: 50, Student: "wrn-10-0.5",
 	}
 }
 
