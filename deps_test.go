@@ -38,14 +38,14 @@ var arrows = []arrow{
 	{from: "pipeline", to: []string{
 		"pipeline/data", "pipeline/digits", "pipeline/engine", "pipeline/loss",
 		"teachers", "student", "student/optim", "student/safetensors", "student/vm", "student/zoo",
-		"onnx", "onnx/preprocess",
+		"onnx", "onnx/preprocess", "onnx/wholefile",
 	}, tests: []string{"student/op/optest"}},
 	{from: "pipeline/loss", to: []string{"student/op"}, tests: []string{"student/op/optest", "student/vm"}},
 	{from: "pipeline/data"},
 	{from: "pipeline/digits"},
 	{from: "pipeline/engine"},
 
-	{from: "teachers", to: []string{"teachers/internal/ort", "onnx", "onnx/preprocess"}},
+	{from: "teachers", to: []string{"teachers/internal/ort", "onnx", "onnx/preprocess", "onnx/wholefile"}},
 	{from: "teachers/internal/ort", to: []string{"onnx"}},
 
 	{from: "student/zoo", to: []string{"student"}, tests: []string{"student/optim", "student/vm"}},
@@ -56,10 +56,11 @@ var arrows = []arrow{
 	{from: "student/op", to: []string{"student/kernel", "onnx"}, tests: []string{"student/op/optest"}},
 	{from: "student/kernel"},
 	{from: "student/optim"},
-	{from: "student/safetensors"},
+	{from: "student/safetensors", to: []string{"onnx/wholefile"}},
 
 	{from: "onnx/preprocess", to: []string{"onnx"}},
-	{from: "onnx", to: []string{"onnx/internal/pb"}},
+	{from: "onnx", to: []string{"onnx/internal/pb", "onnx/wholefile"}},
+	{from: "onnx/wholefile"},
 	{from: "onnx/internal/pb"},
 }
 
@@ -71,9 +72,8 @@ var only = []struct {
 	tests      []string // packages whose tests may import it besides
 }{
 	{dependency: "github.com/yalue/onnxruntime_go", importers: []string{"teachers/internal/ort"}},
-	// The generated code is in onnx/internal/pb; package onnx turns it into the
-	// module's own types and calls proto.Marshal on it.
-	{dependency: "google.golang.org/protobuf", importers: []string{"onnx", "onnx/internal/pb"}},
+	{dependency: "google.golang.org/protobuf", importers: []string{"onnx/internal/pb"}, tests: []string{"onnx"}},
+	{dependency: "github.com/google/renameio", importers: []string{"onnx/wholefile"}},
 	{dependency: "github.com/urfave/cli", importers: []string{"cmd/distill"}},
 	{dependency: "github.com/schollz/progressbar", importers: []string{"cmd/distill"}},
 	{dependency: "golang.org/x/term", importers: []string{"cmd/distill"}},

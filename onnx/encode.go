@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/onnxdistill/onnxdistill/onnx/internal/pb"
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
 // maxFile is the size no ONNX file may pass: protobuf readers count bytes in
@@ -50,7 +51,7 @@ func (m *Model) WriteFile(path string) error {
 
 // writeFile writes a file that appears whole or not at all.
 func writeFile(path string, b []byte) error {
-	f, err := newFile(path)
+	f, err := wholefile.New(path)
 	if err != nil {
 		return fmt.Errorf("onnx: writing the model: %w", err)
 	}

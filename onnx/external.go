@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
 // externalAlign is where an external tensor may begin. The specification asks
@@ -154,7 +156,7 @@ func (m *Model) WriteExternal(path string, minimum int64) error {
 		return fmt.Errorf("onnx: encoding: %w", err)
 	}
 	data := path + ".data"
-	f, err := newFile(data)
+	f, err := wholefile.New(data)
 	if err != nil {
 		return fmt.Errorf("onnx: writing tensors: %w", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
 // Folder is a run folder: everything one training run reads and writes.
@@ -91,7 +91,7 @@ func (f Folder) readConfig() (Config, error) {
 // writeFile replaces path by b in one step: a reader sees the old file or the
 // new one, also after a crash.
 func writeFile(path string, b []byte) error {
-	if err := renameio.WriteFile(path, b, 0o644); err != nil {
+	if err := wholefile.Write(path, b); err != nil {
 		return fmt.Errorf("pipeline: writing %s: %w", path, err)
 	}
 	return nil

@@ -112,6 +112,59 @@ func TestInterruptedRunResumesToTheSameStudent(t *testing.T) {
 	}
 }
 
+func TestKilledRunResumesFromItsLastEpoch(t *testing.T) {
+	c, o := tinyRun(t)
+	// What a kill in the second epoch would leave.
+	left := filepath.Join(t.TempDir(), "left")
+	folder := Folder(filepath.Join(t.TempDir(), "run"))
+	watched := o
+	watched.Hooks = []engine.Hooks[*Sample]{{OnSample: func(s *engine.State[*Sample]) error {
+		if s.Epoch == 1 && s.Batch == 1 {
+			return os.CopyFS(left, os.DirFS(string(folder)))
+		}
+		return nil
+	}}}
+	if _, err := Train(t.Context(), c, folder, watched); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resume(t.Context(), Folder(left), o); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(read(t, folder.Student()), read(t, Folder(left).Student())) {
+		t.Error("the run resumed after a kill gave another student.onnx")
+	}
+}
+
+func TestFailedWriteIsReportedAndCostsNothing(t *testing.T) {
+	c, o := tinyRun(t)
+	folder := Folder(filepath.Join(t.TempDir(), "run"))
+	// A folder in the checkpoint's place makes its replacement fail as a full
+	// disk would, after the first epoch.
+	o.Hooks = []engine.Hooks[*Sample]{{OnStartEpoch: func(s *engine.State[*Sample]) error {
+		if s.Epoch == 1 {
+			if err := os.Rename(folder.Checkpoint(), folder.Checkpoint()+".kept"); err != nil {
+				return err
+			}
+			return os.Mkdir(folder.Checkpoint(), 0o755)
+		}
+		return nil
+	}}}
+	_, err := Train(t.Context(), c, folder, o)
+	if err == nil || !strings.Contains(err.Error(), "checkpoint.safetensors") {
+		t.Fatalf("got %v, want an error that names the checkpoint", err)
+	}
+	if err := os.Remove(folder.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(folder.Checkpoint()+".kept", folder.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	o.Hooks = nil
+	if _, err := Resume(t.Context(), folder, o); err != nil {
+		t.Errorf("the run cannot go on after the disk has room again: %v", err)
+	}
+}
+
 func TestRunFolderTellsTheWholeRun(t *testing.T) {
 	c, o := tinyRun(t)
 	o.Version = "v-test"

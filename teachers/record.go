@@ -16,6 +16,7 @@ import (
 	"github.com/nlpodyssey/safetensors"
 
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
 // A signals file is a safetensors file of one row per recorded image:
@@ -48,7 +49,7 @@ type RecordOptions struct {
 	// Rows is the number of images, samples times views, that will be added.
 	Rows int
 	// Command is the command line that records the file again; it is quoted in
-	// errors about missing samples. "" names distill train.
+	// errors about missing samples. "" names Record.
 	Command string
 	// Extra is kept in the file's metadata beside our own keys: the data's
 	// fingerprint, the augmentation, the seed.
@@ -90,7 +91,7 @@ func columns(s Spec) []column {
 type Recorder struct {
 	path    string
 	spec    Spec
-	file    *pendingFile
+	file    *wholefile.File
 	start   int64 // of the tensors
 	columns []column
 	rows    int // promised
@@ -136,7 +137,7 @@ func NewRecorder(path string, spec Spec, o RecordOptions) (*Recorder, error) {
 	for len(text)%8 != 0 {
 		text = append(text, ' ')
 	}
-	if r.file, err = newFile(path); err != nil {
+	if r.file, err = wholefile.New(path); err != nil {
 		return nil, fmt.Errorf("teachers: recording to %s: %w", path, err)
 	}
 	if _, err := r.file.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)); err != nil {
@@ -151,7 +152,7 @@ func NewRecorder(path string, spec Spec, o RecordOptions) (*Recorder, error) {
 func (s Spec) metadata(path string, o RecordOptions) (map[string]string, error) {
 	command := o.Command
 	if command == "" {
-		command = "distill train --teacher " + s.Name
+		command = "call teachers.Record on " + s.Name
 	}
 	taps := s.Taps
 	if taps == nil {

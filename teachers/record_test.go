@@ -131,7 +131,7 @@ func TestRecordedCheck(t *testing.T) {
 		{"another class order", func(s *Spec) { s.ClassOrder = []int{1, 0} }, "class order"},
 		{"another map", func(s *Spec) { s.Map = MapSum }, "have map sum^p, not sum"},
 		{"another power", func(s *Spec) { s.Power = 4 }, "have power 2, not 4"},
-		{"other taps", func(s *Spec) { s.Taps = s.Taps[:1] }, `have taps "stage1", "stage2", not "stage1"; record again: distill train --teacher cnn_opset13.onnx`},
+		{"other taps", func(s *Spec) { s.Taps = s.Taps[:1] }, `have taps "stage1", "stage2", not "stage1"; record again: call teachers.Record on cnn_opset13.onnx`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			want := s.Spec()

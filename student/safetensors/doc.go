@@ -13,5 +13,5 @@
 // of JSON; the tensors' bytes, little-endian, row-major, with no gap and no
 // overlap.
 //
-// The package imports nothing of ours.
+// The package imports only onnx/wholefile.
 package safetensors

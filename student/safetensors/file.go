@@ -12,7 +12,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/google/renameio/v2"
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
 // maxHeader bounds the JSON header: the format's own limit.
@@ -57,7 +57,7 @@ func Read(path string) (*File, error) {
 // Write writes f to path: beside it first, flushed to disk, then renamed, so
 // that path holds the old content or the new, never a part.
 func Write(path string, f *File) error {
-	p, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	p, err := wholefile.New(path)
 	if err != nil {
 		return fmt.Errorf("safetensors: writing %s: %w", path, err)
 	}

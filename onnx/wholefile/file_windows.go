@@ -1,28 +1,28 @@
-package onnx
+package wholefile
 
 import (
 	"os"
 	"path/filepath"
 )
 
-// pendingFile stands in for renameio's, which leaves Windows out because a
+// File stands in for renameio's, which leaves Windows out because a
 // rename there need not be atomic. It is as close as the system gets.
-type pendingFile struct {
+type File struct {
 	*os.File
 	path string
 	done bool
 }
 
-func newFile(path string) (*pendingFile, error) {
+func newFile(path string) (*File, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path))
 	if err != nil {
 		return nil, err
 	}
-	return &pendingFile{File: f, path: path}, nil
+	return &File{File: f, path: path}, nil
 }
 
 // CloseAtomicallyReplace gives the file its name.
-func (f *pendingFile) CloseAtomicallyReplace() error {
+func (f *File) CloseAtomicallyReplace() error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (f *pendingFile) CloseAtomicallyReplace() error {
 }
 
 // Cleanup removes a file that was not given its name.
-func (f *pendingFile) Cleanup() error {
+func (f *File) Cleanup() error {
 	if f.done {
 		return nil
 	}

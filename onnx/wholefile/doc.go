@@ -1,0 +1,7 @@
+// Package wholefile replaces files in one step: whoever reads sees the old
+// content or the new, whole, also after a crash or on a full disk.
+//
+// It is renameio (google/renameio) where that builds, and the closest that
+// Windows offers. The package imports nothing of ours; whatever writes a file
+// that matters imports it.
+package wholefile
