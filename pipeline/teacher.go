@@ -217,7 +217,10 @@ func findPreprocess(session *teachers.Session, asked string, check labelled, r R
 	var best preprocess.Named
 	bestTop1 := -1.0
 	var failed []error
-	for _, preset := range preprocess.Presets() {
+	presets := preprocess.Presets()
+	tell := r.Begin("trying preprocessings", len(presets))
+	for i, preset := range presets {
+		tell(i, preset.Name)
 		if err := session.SetPreprocess(preset.Spec); err != nil {
 			failed = append(failed, err) // three means for one channel, say
 			continue
@@ -234,6 +237,7 @@ func findPreprocess(session *teachers.Session, asked string, check labelled, r R
 			best, bestTop1 = preset, top1
 		}
 	}
+	tell(len(presets), "")
 	if bestTop1 < 0 {
 		return spec, errors.Join(failed...)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/xrash/smetrics"
+
 	"github.com/onnxdistill/onnxdistill/onnx"
 )
 
@@ -231,7 +233,7 @@ func nearest(name string, all []string, limit int) []string {
 	var found []match
 	lower := strings.ToLower(name)
 	for _, a := range all {
-		d := edits(lower, strings.ToLower(a))
+		d := smetrics.WagnerFischer(lower, strings.ToLower(a), 1, 1, 1)
 		if d > max(2, len(name)/3) {
 			if len(name) < 3 || !strings.Contains(strings.ToLower(a), lower) {
 				continue
@@ -245,24 +247,4 @@ func nearest(name string, all []string, limit int) []string {
 		out = append(out, m.name)
 	}
 	return out
-}
-
-// edits is the Levenshtein distance of two strings, by bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

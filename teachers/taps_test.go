@@ -192,14 +192,6 @@ func TestNearest(t *testing.T) {
 			}
 		})
 	}
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "abc", 3}, {"kitten", "sitting", 3}, {"same", "same", 0}} {
-		if got := edits(c.a, c.b); got != c.want {
-			t.Errorf("edits(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
 }
 
 func TestTapsByName(t *testing.T) {

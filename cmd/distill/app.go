@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"github.com/xrash/smetrics"
 )
 
 // version is set by the Makefile (-ldflags -X); without it the module's own
@@ -60,7 +61,7 @@ Worked example, with your teacher and your images (a folder of class folders):
 		},
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); name != "" {
-				return usagef("%q is not a command; the commands are %s%s", name, commandNames(c.App), didYouMean(strings.Trim(strings.TrimPrefix(cli.SuggestCommand(c.App.Commands, name), "Did you mean "), `"?`)))
+				return usagef("%q is not a command; the commands are %s%s", name, commandNames(c.App), didYouMean(name, strings.Trim(strings.TrimPrefix(cli.SuggestCommand(c.App.Commands, name), "Did you mean "), `"?`)))
 			}
 			return cli.ShowAppHelp(c)
 		},
@@ -96,16 +97,19 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 		if c.Command != nil && c.Command.Name != "" && c.Command.Name != c.App.Name {
 			flags, help = c.Command.VisibleFlags(), "distill "+c.Command.Name+" --help"
 		}
-		return usagef("there is no flag --%s%s; see %q", name, didYouMean(cli.SuggestFlag(flags, name, false)), help)
+		return usagef("there is no flag --%s%s; see %q", name, didYouMean(name, cli.SuggestFlag(flags, name, false)), help)
 	}
 	return usageError{err}
 }
 
-func didYouMean(name string) string {
-	if name == "" {
+// didYouMean offers the library's suggestion, which is the nearest name however
+// far, where it is near enough to be a slip of the keyboard.
+func didYouMean(typed, suggestion string) string {
+	near := smetrics.WagnerFischer(typed, strings.TrimLeft(suggestion, "-"), 1, 1, 1)
+	if suggestion == "" || near > max(2, len(typed)/3) {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %q?", name)
+	return fmt.Sprintf("; did you mean %q?", suggestion)
 }
 
 func commandNames(app *cli.App) string {

@@ -60,6 +60,7 @@ func TestUsageErrors(t *testing.T) {
 		want []string
 	}{
 		{"a misspelt command", []string{"trian"}, []string{`"trian" is not a command`, `did you mean "train"?`, "demo, inspect"}},
+		{"a command like none", []string{"paint"}, []string{`"paint" is not a command; the commands are demo, inspect, train, eval, export, doctor, completion`}},
 		{"a misspelt flag", []string{"train", "--epocs", "3"}, []string{"no flag --epocs", `did you mean "--epochs"?`}},
 		{"a flag of another kind", []string{"train", "--epochs", "many"}, []string{"epochs", "many"}},
 		{"training without data", []string{"train"}, []string{"data.path is empty", "--data"}},

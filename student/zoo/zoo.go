@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/xrash/smetrics"
+
 	"github.com/onnxdistill/onnxdistill/student"
 )
 
@@ -71,32 +73,11 @@ func Parse(name string) (student.Architecture, error) {
 func nearest(name string) string {
 	best, least := "", -1
 	for _, n := range Names() {
-		if d := edits(strings.ToLower(name), n); least < 0 || d < least {
+		if d := smetrics.WagnerFischer(strings.ToLower(name), n, 1, 1, 1); least < 0 || d < least {
 			best, least = n, d
 		}
 	}
 	return best
-}
-
-// edits is the Levenshtein distance of a and b, in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // depth reads a network's depth, which must be 6n + rest with n of at least 1.
