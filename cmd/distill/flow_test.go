@@ -138,6 +138,33 @@ func TestFromTeacherToStudent(t *testing.T) {
 	}
 }
 
+func TestDemoEndsWithItsTable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains two students and measures three models on 2,000 images")
+	}
+	dir := filepath.Join(t.TempDir(), "demo")
+	for range 2 { // the second demo takes the place of the first
+		out, errOut, err := distill(t, "demo", "--teacher", teacher, "--out", dir, "--images", "100", "--epochs", "1")
+		if err != nil {
+			t.Fatalf("%v\n%s%s", err, out, errOut)
+		}
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		last := lines[len(lines)-1]
+		if last != filepath.Join(dir, "distilled", "student.onnx") {
+			t.Errorf("the last line is %q, want the path of student.onnx", last)
+		}
+		for _, want := range []string{"teacher ", "student alone ", "student distilled ", "The teacher was worth"} {
+			if !strings.Contains(strings.Join(lines[len(lines)-7:], "\n"), want) {
+				t.Errorf("the end does not say %q:\n%s", want, out)
+			}
+		}
+	}
+	// The demo's runs are runs like any other.
+	if _, _, err := distill(t, "export", "--out", filepath.Join(t.TempDir(), "s.onnx"), filepath.Join(dir, "distilled")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWrongPreprocessingIsSaidAloud(t *testing.T) {
 	images := drawImages(t)
 	// No model sees anything in images that are all but black.
