@@ -74,7 +74,7 @@ func learnerForBenchmark(b *testing.B, name string, batch int) (*Learner, *Sampl
 		s.Labels[i] = i % classes
 		s.Signals.Logits[i*classes+s.Labels[i]] = 5
 	}
-	l, err := NewLearner(model, batch, normalizer, c.Loss, true, pairs, optimizer)
+	l, err := NewLearner(model, batch, normalizer, Objective{c.Loss, true, pairs}, optimizer)
 	must(err)
 	b.Cleanup(func() { l.Close() })
 	return l, s

@@ -61,18 +61,19 @@ type FinalMetrics struct {
 	StudentSHA256 string  `json:"student_sha256"`
 }
 
-// create makes the folder, which must not hold a run yet.
-func (f Folder) create() error {
+// free returns an error when the folder holds a run.
+func (f Folder) free() error {
 	if _, err := os.Stat(f.Config()); err == nil {
 		return fmt.Errorf("pipeline: %s holds a run already; go on with it (--resume) or choose another folder with --out", string(f))
-	}
-	if err := os.MkdirAll(string(f), 0o755); err != nil {
-		return fmt.Errorf("pipeline: run folder: %w", err)
 	}
 	return nil
 }
 
+// writeConfig begins a run: it makes the folder and saves the configuration.
 func (f Folder) writeConfig(c Config) error {
+	if err := os.MkdirAll(string(f), 0o755); err != nil {
+		return fmt.Errorf("pipeline: run folder: %w", err)
+	}
 	b, err := c.YAML()
 	if err != nil {
 		return fmt.Errorf("pipeline: %w", err)
@@ -85,7 +86,10 @@ func (f Folder) readConfig() (Config, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fmt.Errorf("pipeline: %s is not a run folder: it has no config.yaml; name the folder given to distill train --out", string(f))
 	}
-	return c, err
+	if err != nil {
+		return c, err
+	}
+	return c, c.Validate()
 }
 
 // writeFile replaces path by b in one step: a reader sees the old file or the

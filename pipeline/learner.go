@@ -50,19 +50,25 @@ type Learner struct {
 	reported []engine.Term
 }
 
+// Objective is what a learner makes small.
+type Objective struct {
+	LossConfig
+	Teacher bool      // samples bring a teacher's signals; without them the loss is CE alone
+	Pairs   []TapPair // of attention transfer, in the order of the signals' maps; none is no attention
+}
+
 // NewLearner builds the training graph of model for batches of exactly batch
-// images: CE on the labels and, with pairs or a KD weight, the teacher's terms.
-// classes of the teacher are those of the data.
-func NewLearner(model *student.Model, batch int, normalizer *preprocess.Normalizer, c LossConfig, distil bool, pairs []TapPair, optimizer optim.Optimizer) (*Learner, error) {
+// images: network, objective and gradients.
+func NewLearner(model *student.Model, batch int, normalizer *preprocess.Normalizer, o Objective, optimizer optim.Optimizer) (*Learner, error) {
 	g, err := model.Graph(batch, student.Train)
 	if err != nil {
 		return nil, err
 	}
-	l := &Learner{model: model, optimizer: optimizer, graph: g, classes: model.Spec().Classes, beta: c.Attention.Beta}
+	l := &Learner{model: model, optimizer: optimizer, graph: g, classes: model.Spec().Classes, beta: o.Attention.Beta}
 	if l.input, err = newImageInput(g.Image, normalizer); err != nil {
 		return nil, err
 	}
-	if err := l.objective(c, distil, pairs); err != nil {
+	if err := l.objective(o); err != nil {
 		return nil, err
 	}
 	if _, err := gorgonia.Grad(l.total, g.Params...); err != nil {
@@ -89,18 +95,18 @@ func NewLearner(model *student.Model, batch int, normalizer *preprocess.Normaliz
 // objective adds (1-α)·CE + α·KD + β·Σ AT to the graph (METHOD: Hinton, Vinyals
 // & Dean 2015; Zagoruyko & Komodakis 2017, section 3.1). Without a teacher it
 // is CE alone.
-func (l *Learner) objective(c LossConfig, distil bool, pairs []TapPair) error {
+func (l *Learner) objective(o Objective) error {
 	batch := l.graph.Image.Shape()[0]
 	var err error
 	var target, softTarget *gorgonia.Node // [batch, classes]
 	if target, l.labels, err = l.newInput("labels", batch, l.classes); err != nil {
 		return err
 	}
-	alpha := c.Alpha
-	if !distil {
+	alpha := o.Alpha
+	if !o.Teacher {
 		alpha = 0
 	}
-	ce, err := loss.CE(l.graph.Logits, target, c.LabelSmoothing)
+	ce, err := loss.CE(l.graph.Logits, target, o.LabelSmoothing)
 	if err != nil {
 		return err
 	}
@@ -111,7 +117,7 @@ func (l *Learner) objective(c LossConfig, distil bool, pairs []TapPair) error {
 		if softTarget, l.logits, err = l.newInput("teacher/logits", batch, l.classes); err != nil {
 			return err
 		}
-		kd, err := loss.KD(l.graph.Logits, softTarget, c.Temperature)
+		kd, err := loss.KD(l.graph.Logits, softTarget, o.Temperature)
 		if err != nil {
 			return err
 		}
@@ -119,7 +125,7 @@ func (l *Learner) objective(c LossConfig, distil bool, pairs []TapPair) error {
 			return err
 		}
 	}
-	for _, p := range pairs {
+	for _, p := range o.Pairs {
 		tap, err := l.graph.Tap(p.Student)
 		if err != nil {
 			return err
@@ -129,11 +135,11 @@ func (l *Learner) objective(c LossConfig, distil bool, pairs []TapPair) error {
 			return err
 		}
 		l.maps = append(l.maps, values)
-		at, err := loss.Attention(tap, teacherMap, c.Attention.attention())
+		at, err := loss.Attention(tap, teacherMap, o.Attention.attention())
 		if err != nil {
 			return err
 		}
-		if err := l.add("at/"+p.Student, at, c.Attention.Beta); err != nil {
+		if err := l.add("at/"+p.Student, at, o.Attention.Beta); err != nil {
 			return err
 		}
 		l.weights = append(l.weights, l.terms[len(l.terms)-1].Weight.Value().(*gorgonia.F32))

@@ -26,7 +26,10 @@ type Options struct {
 // go on or to do it again, in the run folder. A folder that holds a run is
 // refused; see Resume.
 func Train(ctx context.Context, c Config, folder Folder, o Options) (*FinalMetrics, error) {
-	if err := folder.create(); err != nil {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if err := folder.free(); err != nil {
 		return nil, err
 	}
 	u, err := prepare(ctx, c, o)

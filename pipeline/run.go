@@ -71,9 +71,6 @@ func (u *run) findRuntime(context.Context) error {
 
 // openData opens the images and makes the loader of the training set.
 func (u *run) openData(ctx context.Context) error {
-	if err := u.config.Validate(); err != nil {
-		return err
-	}
 	var err error
 	if u.data = u.options.Data; u.data == nil {
 		if u.config.Data.Path, err = filepath.Abs(u.config.Data.Path); err != nil {
@@ -189,7 +186,9 @@ func measurePixels(ctx context.Context, split *data.Split) (preprocess.Spec, err
 	spec, err := m.Spec()
 	for _, values := range [][]float64{spec.Mean, spec.Std} {
 		for i, v := range values {
-			values[i] = math.Round(v*1e4) / 1e4 // a 40th of a grey level; it is read by people
+			if short := math.Round(v*1e4) / 1e4; short != 0 { // to a 40th of a grey level: it is read by people
+				values[i] = short
+			}
 		}
 	}
 	return spec, err
@@ -206,7 +205,7 @@ func (u *run) makeLearner(context.Context) error {
 	if err := u.schedule.Validate(); err != nil {
 		return err
 	}
-	if u.learner, err = NewLearner(u.model, t.Batch, u.normalizer, u.config.Loss, u.teacher != nil, u.pairs, u.optimizer); err != nil {
+	if u.learner, err = NewLearner(u.model, t.Batch, u.normalizer, Objective{u.config.Loss, u.teacher != nil, u.pairs}, u.optimizer); err != nil {
 		return err
 	}
 	u.closers = append(u.closers, u.learner)
