@@ -76,7 +76,7 @@ func prepare(ctx context.Context, c Config, o Options) (*run, error) {
 		u.makeStudent, // architecture, preprocessing, parameters
 		u.openTeacher, // taps, preprocessing, class order
 		u.makeLearner, // objective, gradients, optimiser
-		u.estimate,    // time
+		u.timeStep,    // for the plan
 	} {
 		if err := step(ctx); err != nil {
 			u.close()
@@ -92,6 +92,7 @@ func prepare(ctx context.Context, c Config, o Options) (*run, error) {
 // train runs the epochs that are left and finishes: the best student by
 // validation is exported, verified in ONNX Runtime and tested.
 func (u *run) train(ctx context.Context, folder Folder, p Progress, epochs []EpochMetrics) (*FinalMetrics, error) {
+	u.plan(p.Step)
 	t := &trainer{run: u, folder: folder, progress: p, epochs: epochs}
 	state := &engine.State[*Sample]{
 		Network: u.learner, Iterator: u.samples,

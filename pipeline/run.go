@@ -41,6 +41,8 @@ type run struct {
 	learner   *Learner
 	scorer    *Scorer
 
+	stepTime time.Duration
+
 	closers []io.Closer // what close closes
 
 	teacher     teachers.Teacher // nil when the student learns alone
@@ -303,9 +305,8 @@ func teacherBatch(b data.Batch) teachers.Batch {
 	return teachers.Batch{Pixels: b.Pixels, N: b.N, H: b.H, W: b.W, C: b.C, Samples: b.Samples, View: b.View}
 }
 
-// estimate times one step, without learning from it, and says how long the run
-// will take.
-func (u *run) estimate(ctx context.Context) error {
+// timeStep times one step without learning from it.
+func (u *run) timeStep(ctx context.Context) error {
 	var took time.Duration
 	for range 2 { // the first step also plans and warms up
 		start := time.Now()
@@ -323,11 +324,16 @@ func (u *run) estimate(ctx context.Context) error {
 		}
 		took = time.Since(start)
 	}
-	t := u.config.Training
-	steps := t.Epochs * u.batches
-	say(u.reporter, "plan     %d epochs of %d steps of %d images, %s, about %v",
-		t.Epochs, u.batches, t.Batch, u.schedule, (took * time.Duration(steps)).Round(time.Second))
+	u.stepTime = took
 	return nil
+}
+
+// plan says what is ahead of a run that has taken some steps.
+func (u *run) plan(taken int) {
+	t := u.config.Training
+	left := t.Epochs*u.batches - taken
+	say(u.reporter, "plan     %d epochs of %d steps of %d images, %s, about %v to go",
+		t.Epochs, u.batches, t.Batch, u.schedule, (u.stepTime * time.Duration(left)).Round(time.Second))
 }
 
 // restore takes up a run where its checkpoint left it.
