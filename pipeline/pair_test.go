@@ -27,6 +27,8 @@ func TestPairByResolution(t *testing.T) {
 			[]TapPair{{"group2", "layer1", [2]int{16, 16}, [2]int{112, 112}}, {"group3", "layer2", [2]int{8, 8}, [2]int{56, 56}}},
 		},
 		{"an odd size still finds its partner", []tap{{"x", [2]int{7, 7}}}, [2]int{28, 28}, []TapPair{{"group3", "x", [2]int{8, 8}, [2]int{7, 7}}}},
+		{"a map rounded up at an odd size is near enough", []tap{{"x", [2]int{8, 8}}}, [2]int{28, 28}, []TapPair{same("group3", "x", 8)}},
+		{"a map rounded down as well", []tap{{"x", [2]int{7, 7}}}, [2]int{32, 32}, []TapPair{{"group3", "x", [2]int{8, 8}, [2]int{7, 7}}}},
 		{"no common resolution pairs nothing", []tap{{"x", [2]int{2, 2}}}, [2]int{32, 32}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

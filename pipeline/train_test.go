@@ -11,11 +11,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/digits"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
+	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/student/safetensors"
 )
 
 const demoTeacher = "../testdata/demo/teacher.onnx"
@@ -303,18 +306,88 @@ func TestTrainAloneNeedsNoTeacher(t *testing.T) {
 
 func TestHooksOfTheCallerSeeEveryStep(t *testing.T) {
 	c, o := tinyRun(t)
-	c.Training.Epochs = 1
-	var rates []float64
+	c.Loss.Attention.Decay = "linear"
+	const steps = 6 // 3 batches in each of 2 epochs
+	var rates, weights []float64
 	o.Hooks = []engine.Hooks[*Sample]{{OnUpdate: func(s *engine.State[*Sample]) error {
 		rates = append(rates, s.LR)
-		if s.Sample.Signals == nil || len(s.Sample.Signals.Maps) != 3 {
-			t.Error("a step without the teacher's three maps")
+		last := s.Output.Terms[len(s.Output.Terms)-1]
+		if last.Name != "at/group3" || s.Sample.Signals == nil || len(s.Sample.Signals.Maps) != 3 {
+			t.Errorf("last term %s, want at/group3 and the teacher's three maps", last.Name)
 		}
+		weights = append(weights, last.Weight)
 		return nil
 	}}}
 	runStudent(t, c, o)
-	if len(rates) != 3 || rates[0] == rates[1] {
-		t.Errorf("learning rates %v, want three that follow the schedule", rates)
+	var wantRates, wantWeights []float64
+	for i := range steps {
+		wantRates = append(wantRates, newSchedule(c.Training).LR(i, steps))
+		wantWeights = append(wantWeights, c.Loss.Attention.Beta*(1-float64(i)/steps))
+	}
+	if d := cmp.Diff(wantRates, rates); d != "" {
+		t.Errorf("learning rates (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(wantWeights, weights, cmpopts.EquateApprox(1e-6, 0)); d != "" { // held in float32
+		t.Errorf("attention weights (-want +got):\n%s", d)
+	}
+}
+
+func TestStudentIsTheFirstBestByValidation(t *testing.T) {
+	c, o := tinyRun(t)
+	c.Teacher = TeacherConfig{}
+	c.Training.Schedule, c.Training.Epochs = "constant", 6 // which swings from epoch to epoch
+	folder, final := runStudent(t, c, o)
+	epochs, _, err := folder.readMetrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	best := epochs[0]
+	for _, e := range epochs {
+		if e.ValTop1 > best.ValTop1 {
+			best = e
+		}
+	}
+	if last := epochs[len(epochs)-1]; last.Epoch == best.Epoch {
+		t.Fatalf("the last epoch is the best, which proves nothing; choose another recipe: %+v", epochs)
+	}
+	if final.BestEpoch != best.Epoch || final.ValTop1 != best.ValTop1 {
+		t.Errorf("epoch %d with %v was chosen, want %d with %v", final.BestEpoch, final.ValTop1, best.Epoch, best.ValTop1)
+	}
+}
+
+func TestUpdateMovesParametersAndRunningStatistics(t *testing.T) {
+	c, o := tinyRun(t)
+	c.Teacher = TeacherConfig{}
+	u, err := prepare(t.Context(), c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.close()
+	before := map[string][]float32{}
+	for _, p := range u.model.Params() {
+		before[p.Name] = append([]float32(nil), p.Value.Data().([]float32)...)
+	}
+	for sample, err := range u.samples(t.Context(), 0, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.learner.Compute(sample, true); err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	for _, p := range u.model.Params() {
+		if !cmp.Equal(before[p.Name], p.Value.Data()) {
+			t.Errorf("Compute alone changed %s", p.Name)
+		}
+	}
+	if err := u.learner.Update(0.1); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range u.model.Params() {
+		if cmp.Equal(before[p.Name], p.Value.Data()) {
+			t.Errorf("Update left %s as it was", p.Name)
+		}
 	}
 }
 
@@ -338,5 +411,44 @@ func TestDivergedTrainingSaysWhatToDo(t *testing.T) {
 	_, err := Train(t.Context(), c, Folder(filepath.Join(t.TempDir(), "run")), o)
 	if err == nil || !(strings.Contains(err.Error(), "--lr") || strings.Contains(err.Error(), "not finite")) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestParityGateRefusesAnotherStudent(t *testing.T) {
+	c, o := tinyRun(t)
+	folder, _ := runStudent(t, c, o)
+	u := newRun(c, o)
+	defer u.close()
+	for _, step := range []func(context.Context) error{u.openData, u.makeStudent} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	best, err := safetensors.Read(folder.Best())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.model.Load(best.Tensors); err != nil {
+		t.Fatal(err)
+	}
+	if u.scorer, err = NewScorer(u.model, 20, u.normalizer); err != nil {
+		t.Fatal(err)
+	}
+	u.closers = append(u.closers, u.scorer)
+	encoded := read(t, folder.Student())
+	path := filepath.Join(t.TempDir(), "student.onnx")
+	parity, err := u.verify(t.Context(), path, encoded)
+	if err != nil || !parity.ok() {
+		t.Errorf("its own export is refused: %v, %v", parity, err)
+	}
+	// One weight of the first convolution, off by a hundredth.
+	for _, p := range u.model.Params() {
+		if p.Kind == student.Weight {
+			p.Value.Data().([]float32)[0] += 0.01
+			break
+		}
+	}
+	if parity, err := u.verify(t.Context(), path, encoded); err != nil || parity.ok() {
+		t.Errorf("another student's export passes: %v, %v", parity, err)
 	}
 }
