@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
@@ -111,8 +112,12 @@ func (u *run) train(ctx context.Context, folder Folder, p Progress, epochs []Epo
 		return nil, fmt.Errorf("%w after epoch %d, batch %d; saved in %s; go on with: distill train --resume --out %s",
 			ErrInterrupted, state.Epoch, state.Batch, folder, folder)
 	}
-	if err != nil {
-		return nil, err
+	var final *FinalMetrics
+	if err == nil {
+		final, err = t.finish(ctx)
 	}
-	return t.finish(ctx)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w; make room and go on from the last checkpoint with: distill train --resume --out %s", err, folder)
+	}
+	return final, err
 }

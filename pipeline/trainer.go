@@ -2,13 +2,11 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
@@ -130,11 +128,7 @@ func (t *trainer) endEpoch(ctx context.Context, s *engine.State[*Sample]) error 
 // save writes the checkpoint from which Resume goes on.
 func (t *trainer) save(s *engine.State[*Sample]) error {
 	t.progress.Epoch, t.progress.Batch, t.progress.Step = s.Epoch, s.Batch, s.T
-	err := writeCheckpoint(t.folder.Checkpoint(), t.model, t.optimizer, t.progress)
-	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("%w; make room and go on from the checkpoint before with: distill train --resume --out %s", err, t.folder)
-	}
-	return err
+	return writeCheckpoint(t.folder.Checkpoint(), t.model, t.optimizer, t.progress)
 }
 
 // validate returns the student's accuracy on the validation set.
