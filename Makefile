@@ -7,12 +7,19 @@ SHELL := /bin/sh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION)
 
+# Build tags: onednn where oneDNN can be linked, see scripts/setup. Asked when a
+# recipe runs, since setup may have just installed it. TAGS= builds without.
+TAGS = $(shell scripts/setup --tags)
+
 # The whole suite takes minutes on two cores; this bounds a hang, per package.
 TEST_TIMEOUT ?= 12m
 
 # Packages that share memory between goroutines. The race detector slows
 # arithmetic tenfold, so only these run under it, with their short tests.
 RACE := ./pipeline/data ./pipeline/digits ./pipeline/engine ./student/kernel ./student/vm ./teachers/...
+
+# Packages whose arithmetic the tag onednn changes; they are tested both ways.
+KERNELS := ./student/kernel ./student/op/... ./student/vm
 
 # How long each fuzz target runs.
 FUZZTIME ?= 30s
@@ -22,12 +29,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## find or fetch the ONNX Runtime library
+setup: ## find or fetch ONNX Runtime, and oneDNN where it can be installed
 	@scripts/setup
 
 .PHONY: build
 build: ## build bin/distill
-	go build -ldflags '$(LDFLAGS)' -o bin/distill ./cmd/distill
+	go build -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o bin/distill ./cmd/distill
 
 .PHONY: demo
 demo: setup build ## distil a student on drawn digits, under three minutes
@@ -35,12 +42,14 @@ demo: setup build ## distil a student on drawn digits, under three minutes
 
 .PHONY: test
 test: setup lint ## everything a change must pass: lint, all tests, race detector
-	go test -timeout $(TEST_TIMEOUT) ./...
-	go test -timeout $(TEST_TIMEOUT) -race -short $(RACE)
+	@tags='$(TAGS)'; set -ex; \
+	go test -timeout $(TEST_TIMEOUT) -tags "$$tags" ./...; \
+	if [ -n "$$tags" ]; then go test -timeout $(TEST_TIMEOUT) $(KERNELS); fi; \
+	go test -timeout $(TEST_TIMEOUT) -race -short -tags "$$tags" $(RACE)
 
 .PHONY: test-short
 test-short: setup ## the quick tests only
-	go test -timeout $(TEST_TIMEOUT) -short ./...
+	go test -timeout $(TEST_TIMEOUT) -short -tags '$(TAGS)' ./...
 
 # testdata/gen holds programs that ./... leaves out. The run without cgo keeps
 # the packages compiling where there is no C compiler.
@@ -51,6 +60,8 @@ lint: ## gofmt, go vet (also without cgo), staticcheck, module file
 	go vet ./... ./testdata/gen/...
 	CGO_ENABLED=0 go vet ./...
 	go tool staticcheck ./... ./testdata/gen/...
+	@tags='$(TAGS)'; if [ -n "$$tags" ]; then set -x; \
+		go vet -tags "$$tags" ./... && go tool staticcheck -tags "$$tags" ./...; fi
 	go mod tidy -diff
 
 .PHONY: bench

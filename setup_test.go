@@ -43,6 +43,16 @@ func script(t *testing.T, file, body string) {
 	}
 }
 
+// setupCase is one run of scripts/setup in a home of its own.
+type setupCase struct {
+	name    string
+	prepare func(t *testing.T, home string) (env []string)
+	npm     string // body of the npm that is on PATH; empty for none at all
+	want    []string
+	fails   bool
+	arm64   string // why the case cannot be run on arm64, where onnxruntime_go's module has a library
+}
+
 func TestSetup(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skipf("the fake libraries are found through LD_LIBRARY_PATH, which is Linux's; this is %s", runtime.GOOS)
@@ -61,14 +71,7 @@ func TestSetup(t *testing.T) {
 		cached = ".cache/onnxdistill/onnxruntime-1.30.0/libonnxruntime.so.1" // below HOME
 		broken = "echo 'npm: no network' >&2; exit 1\n"
 	)
-	cases := []struct {
-		name    string
-		prepare func(t *testing.T, home string) (env []string)
-		npm     string // body of the npm that is on PATH; empty for none at all
-		want    []string
-		fails   bool
-		arm64   string // why the case cannot be run on arm64, where onnxruntime_go's module has a library
-	}{
+	cases := []setupCase{
 		{
 			name: "a library in the cache folder is used",
 			prepare: func(t *testing.T, home string) []string {
@@ -173,6 +176,45 @@ func TestSetup(t *testing.T) {
 			fails: true,
 		},
 	}
+	// A compiler that finds oneDNN where installed exists, and else not.
+	const compiler = "for a; do case $a in */onednn.c) [ -e \"$HOME/installed\" ]; exit;; esac; done\nexec cc \"$@\"\n"
+	onednn := func(prepared ...string) func(t *testing.T, home string) []string {
+		return func(t *testing.T, home string) []string {
+			buildFake(t, filepath.Join(home, cached), "30")
+			script(t, filepath.Join(home, "compiler"), compiler)
+			env := []string{"CC=" + filepath.Join(home, "compiler")}
+			for _, p := range prepared {
+				switch name, body, _ := strings.Cut(p, " "); name {
+				case "installed":
+					if err := os.WriteFile(filepath.Join(home, name), nil, 0o644); err != nil {
+						t.Fatal(err)
+					}
+				case "ONEDNN":
+					env = append(env, name+"="+body)
+				default:
+					script(t, filepath.Join(home, "tools", name), body+"\n")
+				}
+			}
+			return env
+		}
+	}
+	const fetch = `[ "$1" != install ] || : >"$HOME/installed"` // what apt-get does in these cases
+	for _, c := range []struct {
+		name    string
+		prepare []string
+		want    string
+	}{
+		{"oneDNN that is there is built with", []string{"installed"}, "header and library are there: built with the tag onednn"},
+		{"oneDNN is installed by root", []string{"id echo 0", "apt-get " + fetch}, "oneDNN is installed: built with the tag onednn"},
+		{"oneDNN is installed through sudo that asks no password", []string{"id echo 1000", `sudo shift; "$@"`, "apt-get " + fetch}, "oneDNN is installed"},
+		{"oneDNN is not installed where sudo asks for a password", []string{"id echo 1000", "sudo exit 1", "apt-get " + fetch}, "for the faster ones: sudo apt-get install libdnnl-dev"},
+		{"an installation of oneDNN that fails is shown and does not stop setup", []string{"id echo 0", "apt-get echo no space left; exit 100"}, "no space left"},
+		{"an installation that leaves no oneDNN is not believed", []string{"id echo 0", "apt-get :"}, "no oneDNN: the student trains on the portable kernels"},
+		{"a system without apt-get is told of the package", nil, "no oneDNN: the student trains on the portable kernels; for the faster ones: apt-get install libdnnl-dev"},
+		{"ONEDNN=off leaves the system as it is", []string{"ONEDNN off", "id echo 0", "apt-get " + fetch}, "oneDNN is off"},
+	} {
+		cases = append(cases, setupCase{name: c.name, prepare: onednn(c.prepare...), npm: broken, want: []string{c.want, "ONNX Runtime 1.30.0 is in the cache folder"}})
+	}
 	goEnv, err := exec.Command("go", "env", "GOMODCACHE", "GOCACHE").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +234,7 @@ func TestSetup(t *testing.T) {
 			// A PATH of its own, so that a case can be without a tool.
 			for _, name := range []string{
 				"sh", "go", "gcc", "cc", "as", "ld", "node",
-				"sed", "dirname", "mktemp", "rm", "mkdir", "cat", "tar", "gzip", "mv",
+				"sed", "dirname", "mktemp", "rm", "mkdir", "cat", "tar", "gzip", "mv", "env", "tail",
 			} {
 				if file, err := exec.LookPath(name); err == nil {
 					if file, err = filepath.Abs(file); err != nil {
@@ -262,4 +304,25 @@ func snapshot(t *testing.T, folder string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// TestSetupPrintsTags runs the question the Makefile asks before each build.
+func TestSetupPrintsTags(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("scripts/setup is a shell script")
+	}
+	for _, c := range []struct{ compiler, onednn, want string }{
+		{"exit 0", "", "onednn\n"},
+		{"exit 0", "off", ""},
+		{"exit 1", "", ""},
+	} {
+		cc := filepath.Join(t.TempDir(), "cc")
+		script(t, cc, c.compiler+"\n")
+		tags := exec.Command("scripts/setup", "--tags")
+		tags.Env = append(os.Environ(), "CC="+cc, "ONEDNN="+c.onednn, "CGO_ENABLED=1")
+		got, err := tags.Output()
+		if err != nil || string(got) != c.want {
+			t.Errorf("with a compiler that does %q and ONEDNN=%q: tags %q, error %v; want %q", c.compiler, c.onednn, got, err, c.want)
+		}
+	}
 }
