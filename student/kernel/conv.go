@@ -1,5 +1,7 @@
 package kernel
 
+import "strings"
+
 // ConvShape is the geometry of a two-dimensional convolution of images
 // [N, H, W, C] with weights [K, R, S, C/Groups].
 type ConvShape struct {
@@ -52,8 +54,53 @@ type ConvPlan[T Float] struct {
 	Run     func(dst, a, b, scratch []T) error
 }
 
+// Epilogue is what a convolution does to its sums before it writes them, in
+// this order:
+//
+//	y = relu(conv(x, w) + bias[K] + add[N,OH,OW,K])
+//
+// The zero value is a plain convolution.
+type Epilogue struct {
+	Bias bool // add one number to each channel
+	Add  bool // add a tensor of the result's shape
+	ReLU bool // max(sum, 0); NaN stays NaN
+}
+
+// String names the steps, for tests and errors: "bias, add, relu".
+func (e Epilogue) String() string {
+	var steps []string
+	for _, s := range []struct {
+		has  bool
+		name string
+	}{{e.Bias, "bias"}, {e.Add, "add"}, {e.ReLU, "relu"}} {
+		if s.has {
+			steps = append(steps, s.name)
+		}
+	}
+	if steps == nil {
+		return "plain"
+	}
+	return strings.Join(steps, ", ")
+}
+
+// EpiloguePlan is a convolution with an Epilogue, ready to run. Run computes
+// dst from x, w, bias and add, of which the last two are not read where the
+// epilogue lacks the step and may then be nil. dst may be add itself; it must
+// not overlap any other operand. Scratch is as in ConvPlan.
+type EpiloguePlan[T Float] struct {
+	Scratch int
+	Run     func(dst, x, w, bias, add, scratch []T) error
+}
+
 // ConvForward plans y[N,OH,OW,K] from a = x[N,H,W,C] and b = w[K,R,S,C/Groups].
 func ConvForward[T Float](s ConvShape) ConvPlan[T] { return convForward(microFor[T](), s) }
+
+// ConvForwardEpilogue plans y[N,OH,OW,K] from x[N,H,W,C], w[K,R,S,C/Groups] and
+// what e asks for: bias[K] and add[N,OH,OW,K]. The epilogue is applied to each
+// part of the result while it is in the cache.
+func ConvForwardEpilogue[T Float](s ConvShape, e Epilogue) EpiloguePlan[T] {
+	return convForwardEpilogue(microFor[T](), s, e)
+}
 
 // ConvBackwardData plans dx[N,H,W,C] from a = dy[N,OH,OW,K] and
 // b = w[K,R,S,C/Groups].

@@ -129,6 +129,7 @@ var convShapes = []struct {
 	{"a 1x1 kernel with padding", ConvShape{N: 1, H: 3, W: 4, C: 4, K: 4, R: 1, S: 1, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 0, 2, 1}, Groups: 1}},
 	{"a dense layer", ConvShape{N: 70, H: 1, W: 1, C: 64, K: 10, R: 1, S: 1, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1}},
 	{"a dense layer of one sample", ConvShape{N: 1, H: 1, W: 1, C: 33, K: 130, R: 1, S: 1, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1}},
+	{"a dense layer of which an item has some channels", ConvShape{N: 2, H: 1, W: 1, C: 1200, K: 530, R: 1, S: 1, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1}},
 	{"dilation", ConvShape{N: 2, H: 9, W: 11, C: 8, K: 16, R: 3, S: 2, Stride: [2]int{1, 1}, Dilation: [2]int{2, 3}, Pad: [4]int{2, 3, 1, 0}, Groups: 1}},
 	{"dilation and a stride that share a factor", ConvShape{N: 1, H: 12, W: 13, C: 8, K: 8, R: 3, S: 3, Stride: [2]int{2, 4}, Dilation: [2]int{2, 2}, Pad: [4]int{1, 1, 1, 1}, Groups: 1}},
 	{"a stride larger than the kernel, pixels that reach nothing", ConvShape{N: 2, H: 11, W: 10, C: 3, K: 17, R: 2, S: 1, Stride: [2]int{4, 3}, Dilation: [2]int{1, 1}, Groups: 1}},
@@ -179,6 +180,76 @@ func TestConvolutionOfAnyShape(t *testing.T) {
 		t.Run(fmt.Sprintf("%+v", s), func(t *testing.T) {
 			checkConv(t, microFor[float32](), s)
 			checkConv(t, portable[float32](), s)
+		})
+	}
+}
+
+// epilogues are all there are.
+var epilogues = func() (all []Epilogue) {
+	for i := range 8 {
+		all = append(all, Epilogue{Bias: i&1 != 0, Add: i&2 != 0, ReLU: i&4 != 0})
+	}
+	return all
+}()
+
+// checkEpilogue compares a convolution with an epilogue with plain loops, both
+// with what is added elsewhere and with it in the result's memory.
+func checkEpilogue[T Float](t *testing.T, plan EpiloguePlan[T], s ConvShape, e Epilogue) {
+	t.Helper()
+	x, w, y := operands[T](s)
+	var bias, add []T
+	want := make([]summed, len(y))
+	s.visit(func(xi, wi, yi int) { want[yi].add(float64(x[xi]), float64(w[wi])) })
+	if e.Bias {
+		bias = make([]T, s.K)
+		for k := range bias {
+			bias[k] = T(k%7)/4 - 1
+		}
+	}
+	if e.Add {
+		add = y
+	}
+	for i := range want {
+		if e.Bias {
+			want[i].add(float64(bias[i%s.K]), 1)
+		}
+		if e.Add {
+			want[i].add(float64(add[i]), 1)
+		}
+		if e.ReLU {
+			want[i].value = max(want[i].value, 0)
+		}
+	}
+	got, scratch := make([]T, len(y)), make([]T, plan.Scratch)
+	for range 2 {
+		for i := range scratch {
+			scratch[i] = T(math.NaN())
+		}
+		for i := range got {
+			got[i] = T(math.NaN())
+		}
+		if e.Add && &add[0] != &y[0] {
+			copy(got, y)
+			add = got
+		}
+		if err := plan.Run(got, x, w, bias, add, scratch); err != nil {
+			t.Fatalf("%v: %v", e, err)
+		}
+		compare(t, e.String(), got, want)
+		if e.Add {
+			add = got // what is added is in the memory of the result
+		}
+	}
+}
+
+func TestConvolutionWithEpilogue(t *testing.T) {
+	for _, c := range convShapes {
+		t.Run(c.name, func(t *testing.T) {
+			for _, e := range epilogues {
+				checkEpilogue(t, convForwardEpilogue(portable[float64](), c.shape, e), c.shape, e)
+				checkEpilogue(t, convForwardEpilogue(portable[float32](), c.shape, e), c.shape, e)
+				checkEpilogue(t, ConvForwardEpilogue[float32](c.shape, e), c.shape, e)
+			}
 		})
 	}
 }

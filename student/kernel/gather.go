@@ -53,8 +53,14 @@ type gather[T Float] struct {
 	tile   int // elements of a tile
 	tileAt []int
 
+	epilogue Epilogue
+	biases   int // elements of the repeated bias
+	sums     int // elements of an item's result, where it is kept apart
+
 	dst, x, weights []T
+	bias, add       []T
 	panelMemory     []T
+	biasMemory      []T
 	workerMemory    []T
 }
 
@@ -62,7 +68,7 @@ type gather[T Float] struct {
 // memory from the weights, with zeros where the panel is not full: sums with
 // what lies there are dropped, but if it were denormal numbers they would be
 // slow.
-func (g *gather[T]) finish(convGroups, macs int, pack func(p *panel, b []T)) ConvPlan[T] {
+func (g *gather[T]) finish(convGroups, macs int, pack func(p *panel, b []T)) EpiloguePlan[T] {
 	if g.each {
 		convGroups, g.cg, g.kg = 1, 0, g.c
 	}
@@ -110,21 +116,42 @@ func (g *gather[T]) finish(convGroups, macs int, pack func(p *panel, b []T)) Con
 			}
 		})
 	}
+	if g.epilogue.Bias {
+		g.biases = biasPixels(g.c) * g.c
+	}
+	if g.epilogue.Add {
+		// The result may be the memory of what is added to it.
+		g.sums = g.images * g.rows * g.w * g.c
+	}
 	work := NewJob(items*g.parts, g.item)
-	return ConvPlan[T]{
-		Scratch: g.packed + Workers()*(g.buffer+g.tile),
-		Run: func(dst, a, b, scratch []T) error {
-			g.dst, g.x, g.weights = dst, a, b
-			g.panelMemory, g.workerMemory = scratch[:g.packed], scratch[g.packed:]
+	return EpiloguePlan[T]{
+		Scratch: g.packed + g.biases + Workers()*(g.buffer+g.tile+g.sums),
+		Run: func(dst, x, w, bias, add, scratch []T) error {
+			g.dst, g.x, g.weights, g.bias, g.add = dst, x, w, bias, add
+			g.panelMemory, scratch = scratch[:g.packed], scratch[g.packed:]
+			g.biasMemory, g.workerMemory = scratch[:g.biases], scratch[g.biases:]
+			for i := 0; i < g.biases; i += g.c {
+				copy(g.biasMemory[i:], bias[:g.c])
+			}
 			err := packing.Run()
 			if err == nil {
 				err = work.Run()
 			}
-			g.dst, g.x, g.weights, g.panelMemory, g.workerMemory = nil, nil, nil, nil, nil
+			g.dst, g.x, g.weights, g.bias, g.add = nil, nil, nil, nil, nil
+			g.panelMemory, g.biasMemory, g.workerMemory = nil, nil, nil
 			return err
 		},
 	}
 }
+
+// plain is the plan of a convolution without an epilogue.
+func (p EpiloguePlan[T]) plain() ConvPlan[T] {
+	return ConvPlan[T]{p.Scratch, func(dst, a, b, scratch []T) error { return p.Run(dst, a, b, nil, nil, scratch) }}
+}
+
+// biasPixels is for how many pixels of c channels a bias is repeated, so that
+// it is added to long rows.
+func biasPixels(c int) int { return max(1, 512/c) }
 
 // item computes the output pixels of some rows of some images, or a part of
 // their channels.
@@ -136,14 +163,16 @@ func (g *gather[T]) item(worker, i int) {
 	if n+images > g.n || (band+1)*g.rows > g.h {
 		images, shape = min(images, g.n-n), 1
 	}
-	mine := g.workerMemory[worker*(g.buffer+g.tile):]
-	buf, tmp := mine[:g.buffer], mine[g.buffer:][:g.tile]
+	mine := g.workerMemory[worker*(g.buffer+g.tile+g.sums):]
+	buf, tmp, dst := mine[:g.buffer], mine[g.buffer:][:g.tile], mine[g.buffer+g.tile:][:g.sums]
 	src := load(&g.src, buf, g.x, n, images, band)
-	dst := g.dst[(n*g.h+band*g.rows)*g.w*g.c:]
-
+	first := (n*g.h + band*g.rows) * g.w * g.c
+	size := images * min(g.rows, g.h-band*g.rows) * g.w * g.c
+	if g.sums == 0 {
+		dst = g.dst[first:]
+	}
 	if g.bare {
-		rows := min(g.rows, g.h-band*g.rows)
-		clear(dst[:images*rows*g.w*g.c])
+		clear(dst[:size])
 	}
 
 	from, to := part*len(g.panels)/g.parts, (part+1)*len(g.panels)/g.parts
@@ -158,6 +187,41 @@ func (g *gather[T]) item(worker, i int) {
 		g.sum(p, ph, d, x, b, tmp, ph.srcOff[:full], ph.dstOff[:full])
 		if ph.leftOver[shape] > 0 {
 			g.sum(p, ph, d, x, b, tmp, ph.tailSrc[shape], ph.tailDst[shape])
+		}
+	}
+	if g.epilogue != (Epilogue{}) && from < to {
+		p, q := &g.panels[from], &g.panels[to-1]
+		g.end(dst[:size], first, p.group*g.kg+p.first, q.group*g.kg+q.first+q.cols)
+	}
+}
+
+// end applies the epilogue to the sums of an item's channels from to to-1 and
+// puts the result in its place, which begins at element first.
+func (g *gather[T]) end(sums []T, first, from, to int) {
+	dst := g.dst[first:][:len(sums)]
+	var add []T
+	if g.epilogue.Add {
+		add = g.add[first:][:len(sums)]
+	}
+	step, length := g.c, to-from // some channels, one pixel at a time
+	if length == g.c {
+		step = len(sums)
+		if g.epilogue.Bias {
+			step = g.biases
+		}
+		length = step
+	}
+	for i := from; i < len(sums); i += step {
+		j := min(i+length, len(sums))
+		d, s := dst[i:j], sums[i:j]
+		if g.epilogue.Bias {
+			Add(s, s, g.biasMemory[from:])
+		}
+		if g.epilogue.Add {
+			Add(d, s, add[i:j])
+		}
+		if g.epilogue.ReLU {
+			ReLU(d, d)
 		}
 	}
 }
@@ -244,13 +308,17 @@ func (g *gather[T]) packEach(p *panel, b []T) {
 }
 
 func convForward[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
+	return convForwardEpilogue(m, s, Epilogue{}).plain()
+}
+
+func convForwardEpilogue[T Float](m *micro[T], s ConvShape, e Epilogue) EpiloguePlan[T] {
 	s = s.flat()
 	oh, ow := s.Out()
 	each := s.depthwise()
 	if each {
 		m = microForEach(m, s.C)
 	}
-	g := &gather[T]{m: m, each: each, n: s.N, h: oh, w: ow, c: s.K, cg: s.C / s.Groups, kg: s.K / s.Groups, taps: s.R * s.S}
+	g := &gather[T]{m: m, each: each, n: s.N, h: oh, w: ow, c: s.K, cg: s.C / s.Groups, kg: s.K / s.Groups, taps: s.R * s.S, epilogue: e}
 	cols := (ow-1)*s.Stride[1] + (s.S-1)*s.Dilation[1] + 1
 	g.images, g.rows = cut(s.N, oh, 1, ow, s.Stride[0]*cols*s.C, s.MACs()/(s.N*oh))
 	g.groups, g.bands = (s.N+g.images-1)/g.images, (oh+g.rows-1)/g.rows
@@ -346,7 +414,7 @@ func convBackwardData[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
 				clear(row[p.cols:])
 			}
 		}
-	})
+	}).plain()
 }
 
 // aligned returns the pixels of 0 to n-1 in a phase, and for each the number u
