@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
 	"github.com/onnxdistill/onnxdistill/student"
 	"github.com/onnxdistill/onnxdistill/student/optim"
-	"github.com/onnxdistill/onnxdistill/student/safetensors"
 )
 
 // Progress is where a run stands, beside its parameters: what training needs

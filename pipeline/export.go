@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
 	"github.com/onnxdistill/onnxdistill/student"
-	"github.com/onnxdistill/onnxdistill/student/safetensors"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
 

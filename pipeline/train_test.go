@@ -14,11 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/digits"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
 	"github.com/onnxdistill/onnxdistill/student"
-	"github.com/onnxdistill/onnxdistill/student/safetensors"
 )
 
 const demoTeacher = "../testdata/demo/teacher.onnx"

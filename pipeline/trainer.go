@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
-	"github.com/onnxdistill/onnxdistill/student/safetensors"
 )
 
 // trainer is the part of a run that happens in the engine's hooks: learning

@@ -7,7 +7,7 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/onnxdistill/onnxdistill/student/safetensors"
+	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 )
 
 // Tensors returns a copy of every parameter under its name, running

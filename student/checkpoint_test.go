@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gorgonia.org/tensor"
 
+	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 	"github.com/onnxdistill/onnxdistill/student"
-	"github.com/onnxdistill/onnxdistill/student/safetensors"
 )
 
 func TestAModelSurvivesACheckpoint(t *testing.T) {
