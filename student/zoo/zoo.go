@@ -35,6 +35,12 @@ var families = []family{
 		names:  []string{"resnet-8", "resnet-14", "resnet-20", "resnet-32", "resnet-44", "resnet-56", "resnet-110"},
 		parse:  parseResNet,
 	},
+	{
+		prefix: "mobilenetv2",
+		form:   "mobilenetv2-WIDTH, with width between 0.1 and 4 (0.35, 0.5, 0.75, 1, 1.4 ...)",
+		names:  []string{"mobilenetv2-0.35", "mobilenetv2-0.5", "mobilenetv2-0.75", "mobilenetv2-1", "mobilenetv2-1.4"},
+		parse:  parseMobileNetV2,
+	},
 }
 
 // Names returns the names of common students. Parse knows more: every depth
