@@ -79,7 +79,7 @@ var only = []struct {
 	{dependency: "golang.org/x/term", importers: []string{"cmd/distill"}},
 	{dependency: "github.com/goccy/go-yaml", importers: []string{"pipeline"}},
 	{dependency: "github.com/owulveryck/onnx-go", importers: []string{"student"}},
-	{dependency: "github.com/nlpodyssey/safetensors", importers: []string{"teachers"}, tests: []string{"onnx/safetensors"}},
+	{dependency: "github.com/nlpodyssey/safetensors", tests: []string{"onnx/safetensors", "teachers"}},
 	{dependency: "golang.org/x/image", importers: []string{"pipeline/data", "pipeline/digits", "teachers"}},
 	{dependency: "gorgonia.org", importers: []string{
 		"pipeline", "pipeline/loss",

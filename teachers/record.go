@@ -11,11 +11,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
-	"github.com/nlpodyssey/safetensors"
-
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
@@ -58,32 +58,44 @@ type RecordOptions struct {
 
 // column is one tensor of a signals file.
 type column struct {
-	name  string
-	dtype safetensors.DType
-	row   []uint64 // shape of one row
-	at    int64    // first byte, counted from the end of the header
+	name string
+	kind safetensors.Type
+	row  []int // shape of one row
+	at   int64 // first byte in the file
 }
 
+// bytes is the size of one row.
 func (c column) bytes() int64 {
-	n := int64(c.dtype.Size())
+	n := int64(c.kind.Size())
 	for _, d := range c.row {
 		n *= int64(d)
 	}
 	return n
 }
 
-// columns lists the tensors in file order: by falling alignment, then by name,
-// as the safetensors reference writes them.
-func columns(s Spec) []column {
-	all := []column{{name: "samples", dtype: safetensors.U64}, {name: "logits", dtype: safetensors.F32, row: []uint64{uint64(s.Classes)}}}
+// entry is the tensor that holds the column in a file of so many rows.
+func (c column) entry(rows int) safetensors.Entry {
+	return safetensors.Entry{Name: c.name, Type: c.kind, Shape: append([]int{rows}, c.row...)}
+}
+
+// signalColumns lists what a teacher says of an image: logits and a map per
+// tap, of one type.
+func signalColumns(s Spec, kind safetensors.Type) []column {
+	all := []column{{name: "logits", kind: kind, row: []int{s.Classes}}}
 	for _, t := range s.Taps {
-		row := []uint64{uint64(t.H), uint64(t.W)}
+		row := []int{t.H, t.W}
 		if s.Map == MapRaw {
-			row = append(row, uint64(t.C))
+			row = append(row, t.C)
 		}
-		all = append(all, column{name: "map/" + t.Name, dtype: safetensors.F32, row: row})
+		all = append(all, column{name: "map/" + t.Name, kind: kind, row: row})
 	}
-	return append(all, column{name: "views", dtype: safetensors.U32})
+	return all
+}
+
+// columns lists the tensors of a signals file.
+func columns(s Spec) []column {
+	all := append([]column{{name: "samples", kind: safetensors.Uint64}}, signalColumns(s, safetensors.Float32)...)
+	return append(all, column{name: "views", kind: safetensors.Uint32})
 }
 
 // Recorder writes signals to a file, row by row as they come, without holding
@@ -92,7 +104,6 @@ type Recorder struct {
 	path    string
 	spec    Spec
 	file    *wholefile.File
-	start   int64 // of the tensors
 	columns []column
 	rows    int // promised
 	samples []uint64
@@ -116,35 +127,25 @@ func NewRecorder(path string, spec Spec, o RecordOptions) (*Recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	header := map[string]any{"__metadata__": metadata}
-	at := int64(0)
-	for i := range r.columns {
-		c := &r.columns[i]
-		c.at = at
-		each := c.bytes()
-		if each > 0 && int64(o.Rows) > (math.MaxInt64-at)/each {
-			return nil, fmt.Errorf("teachers: %d rows of %s are more bytes than a file can have", o.Rows, c.name)
-		}
-		at += each * int64(o.Rows)
-		header[c.name] = safetensors.TensorInfo{
-			DType: c.dtype, Shape: append([]uint64{uint64(o.Rows)}, c.row...), DataOffsets: [2]uint64{uint64(c.at), uint64(at)},
-		}
+	entries := make([]safetensors.Entry, len(r.columns))
+	for i, c := range r.columns {
+		entries[i] = c.entry(o.Rows)
 	}
-	text, err := json.Marshal(header)
+	header, first, err := safetensors.LayOut(metadata, entries)
 	if err != nil {
-		return nil, fmt.Errorf("teachers: %w", err)
+		return nil, fmt.Errorf("teachers: recording %d rows to %s: %w", o.Rows, path, err)
 	}
-	for len(text)%8 != 0 {
-		text = append(text, ' ')
+	for i := range r.columns {
+		e, _ := header.Tensor(r.columns[i].name)
+		r.columns[i].at = e.At
 	}
 	if r.file, err = wholefile.New(path); err != nil {
 		return nil, fmt.Errorf("teachers: recording to %s: %w", path, err)
 	}
-	if _, err := r.file.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)); err != nil {
+	if _, err := r.file.Write(first); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("teachers: recording to %s: %w", path, err)
 	}
-	r.start = 8 + int64(len(text))
 	return r, nil
 }
 
@@ -224,7 +225,7 @@ func (r *Recorder) Add(b Batch, s *Signals) error {
 func (r *Recorder) put(c column, row int64, data any) error {
 	var err error
 	if r.scratch, err = binary.Append(r.scratch[:0], binary.LittleEndian, data); err == nil {
-		_, err = r.file.WriteAt(r.scratch, r.start+c.at+row*c.bytes())
+		_, err = r.file.WriteAt(r.scratch, c.at+row*c.bytes())
 	}
 	if err != nil {
 		return fmt.Errorf("teachers: recording to %s: %w", r.path, err)
@@ -284,14 +285,10 @@ type Recorded struct {
 	path    string
 	spec    Spec
 	file    *os.File
-	start   int64
 	columns []column
 	row     map[rowKey]int64
 	meta    map[string]string
 }
-
-// maxHeader is the largest safetensors header that readers accept.
-const maxHeader = 100_000_000
 
 // OpenRecorded opens a signals file. The rows stay on disk until asked for.
 func OpenRecorded(path string) (*Recorded, error) {
@@ -312,58 +309,34 @@ func (r *Recorded) read() error {
 	if err != nil {
 		return err
 	}
-	var length [8]byte
-	if _, err := io.ReadFull(r.file, length[:]); err != nil {
-		return errors.New("too short to be a safetensors file")
-	}
-	n := binary.LittleEndian.Uint64(length[:])
-	if n > maxHeader || int64(n) > info.Size()-8 {
-		return fmt.Errorf("header of %d bytes in a file of %d; not a safetensors file, or cut off", n, info.Size())
-	}
-	text := make([]byte, n)
-	if _, err := io.ReadFull(r.file, text); err != nil {
+	header, err := safetensors.ReadHeader(r.file, info.Size())
+	if err != nil {
 		return err
 	}
-	var header safetensors.Metadata
-	if err := json.Unmarshal(text, &header); err != nil {
-		return err
-	}
-	r.start, r.meta = 8+int64(n), header.Metadata()
-	tensors := header.Tensors()
-	samples, logits := tensors["samples"], tensors["logits"]
-	if samples == nil || logits == nil || len(samples.Shape) != 1 || len(logits.Shape) != 2 {
+	r.meta = header.Metadata
+	samples, _ := header.Tensor("samples")
+	logits, _ := header.Tensor("logits")
+	if len(samples.Shape) != 1 || len(logits.Shape) != 2 {
 		return errors.New("it holds no signals: samples [rows] and logits [rows, classes] are missing")
 	}
-	if logits.Shape[1] > math.MaxInt32 {
+	if logits.Shape[1] < 1 || logits.Shape[1] > math.MaxInt32 {
 		return fmt.Errorf("it has %d classes", logits.Shape[1])
 	}
-	if r.spec, err = specOf(r.meta, int(logits.Shape[1])); err != nil {
+	if r.spec, err = specOf(r.meta, logits.Shape[1]); err != nil {
 		return err
 	}
 	rows := samples.Shape[0]
 	r.columns = columns(r.spec)
-	for i := range r.columns {
-		c := &r.columns[i]
-		t := tensors[c.name]
-		if t == nil {
-			return fmt.Errorf("the tensor %q is missing", c.name)
-		}
-		shape := append([]uint64{rows}, c.row...)
-		size := uint64(c.bytes())
-		end := uint64(info.Size() - r.start)
-		if t.DType != c.dtype || fmt.Sprint(t.Shape) != fmt.Sprint(shape) || size == 0 || t.DataOffsets[1] > end ||
-			t.DataOffsets[0] > t.DataOffsets[1] || (t.DataOffsets[1]-t.DataOffsets[0])/size != rows || (t.DataOffsets[1]-t.DataOffsets[0])%size != 0 {
-			return fmt.Errorf("the tensor %q is %v %v at %v; want %v %v within %d bytes", c.name, t.DType, t.Shape, t.DataOffsets, c.dtype, shape, end)
-		}
-		c.at = int64(t.DataOffsets[0])
+	if err := locate(r.columns, header, rows); err != nil {
+		return err
 	}
-	// The check above bounds rows by the file's size.
+	// ReadHeader has bounded rows by the file's size.
 	ids, views := make([]uint64, rows), make([]uint32, rows)
 	for _, part := range []struct {
 		column column
 		data   any
 	}{{r.columns[0], ids}, {r.columns[len(r.columns)-1], views}} {
-		section := io.NewSectionReader(r.file, r.start+part.column.at, part.column.bytes()*int64(rows))
+		section := io.NewSectionReader(r.file, part.column.at, part.column.bytes()*int64(rows))
 		if err := binary.Read(bufio.NewReader(section), binary.LittleEndian, part.data); err != nil {
 			return err
 		}
@@ -371,6 +344,22 @@ func (r *Recorded) read() error {
 	r.row = make(map[rowKey]int64, rows)
 	for i, id := range ids {
 		r.row[rowKey{id, views[i]}] = int64(i)
+	}
+	return nil
+}
+
+// locate finds columns of so many rows in a file.
+func locate(columns []column, header *safetensors.Header, rows int) error {
+	for i := range columns {
+		c := &columns[i]
+		e, ok := header.Tensor(c.name)
+		if !ok {
+			return fmt.Errorf("the tensor %q is missing", c.name)
+		}
+		if want := c.entry(rows); e.Type != want.Type || !slices.Equal(e.Shape, want.Shape) {
+			return fmt.Errorf("the tensor %q is %s %v, want %s %v", c.name, e.Type, e.Shape, want.Type, want.Shape)
+		}
+		c.at = e.At
 	}
 	return nil
 }
@@ -492,7 +481,7 @@ func (r *Recorded) get(c column, rows []int64) ([]float32, error) {
 	out := make([]float32, 0, int64(len(rows))*size/4)
 	buffer := make([]byte, size)
 	for _, row := range rows {
-		if _, err := r.file.ReadAt(buffer, r.start+c.at+row*size); err != nil {
+		if _, err := r.file.ReadAt(buffer, c.at+row*size); err != nil {
 			return nil, fmt.Errorf("teachers: recorded signals %s: %w", r.path, err)
 		}
 		for k := 0; k < len(buffer); k += 4 {

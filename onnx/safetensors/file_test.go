@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	reference "github.com/nlpodyssey/safetensors"
 )
 
@@ -193,6 +194,45 @@ func TestReadingRefuses(t *testing.T) {
 				t.Errorf("error %q\nshould name %s and say %q", err, path, tt.want)
 			}
 		})
+	}
+}
+
+// A file that is filled in place must be the one that is written at once.
+func TestAFileLaidOutAndFilledIsTheFileWritten(t *testing.T) {
+	f := sample()
+	var entries []Entry
+	for _, x := range f.Tensors {
+		entries = append(entries, Entry{Name: x.Name, Type: x.Type, Shape: x.Shape})
+	}
+	h, first, err := LayOut(f.Metadata, entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, h.Size)
+	copy(got, first)
+	for _, x := range f.Tensors {
+		e, ok := h.Tensor(x.Name)
+		if !ok || e.Bytes != int64(len(x.Data)) {
+			t.Fatalf("%s is laid out as %+v, %v", x.Name, e, ok)
+		}
+		copy(got[e.At:], x.Data)
+	}
+	want := encoded(t, f)
+	if !bytes.Equal(want, got) {
+		t.Error("another file")
+	}
+	read, err := ReadHeader(bytes.NewReader(want), int64(len(want)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(h, read, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("the header reads otherwise than it was laid out (-laid out +read):\n%s", d)
+	}
+	if _, err := ReadHeader(bytes.NewReader(want), int64(len(want))-1); err == nil || !strings.Contains(err.Error(), "cut short") {
+		t.Errorf("a file cut short: %v", err)
+	}
+	if _, ok := h.Tensor("none"); ok {
+		t.Error("a tensor that is not there is found")
 	}
 }
 

@@ -151,18 +151,31 @@ func (t Tensor) want(w Type) error {
 
 // check compares the bytes with what type and shape ask for.
 func (t Tensor) check() error {
-	if t.Type.Size() == 0 {
-		return fmt.Errorf("tensor %q has element type %q; the types are %v", t.Name, t.Type, types)
-	}
-	n, err := bytesOf(t.Type, t.Shape)
+	n, err := Entry{Name: t.Name, Type: t.Type, Shape: t.Shape}.measure()
 	if err != nil {
-		return fmt.Errorf("tensor %q: %w", t.Name, err)
+		return err
 	}
 	if n != len(t.Data) {
 		return fmt.Errorf("tensor %q of %s %v takes %d bytes, got %d", t.Name, t.Type, t.Shape, n, len(t.Data))
 	}
 	return nil
 }
+
+// measure returns the bytes that type and shape ask for.
+func (e Entry) measure() (int, error) {
+	if e.Type.Size() == 0 {
+		return 0, fmt.Errorf("tensor %q has element type %q; the types are %v", e.Name, e.Type, types)
+	}
+	n, err := bytesOf(e.Type, e.Shape)
+	if err != nil {
+		return 0, fmt.Errorf("tensor %q: %w", e.Name, err)
+	}
+	return n, nil
+}
+
+// maxData bounds the tensors' bytes so that positions in the file, header
+// included, stay within an int.
+const maxData = math.MaxInt - maxHeader - 8
 
 var types = []Type{Bool, Uint8, Int8, Uint16, Int16, Float16, BFloat16, Uint32, Int32, Float32, Uint64, Int64, Float64}
 
