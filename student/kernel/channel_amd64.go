@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // channelFastest returns the arithmetic in assembly for c channels of float32,
 // nil where the processor lacks the instructions or c is no multiple of the
 // eight channels that are taken at once.
@@ -12,43 +14,58 @@ func channelFastest(c int) *channelMicro[float32] {
 
 var channelAVX2 = channelMicro[float32]{
 	sum: func(dst, x, pivot []float32, rows, c int) {
-		for k := 0; k < c; k += 8 {
-			sum8(&dst[k], &x[k], &pivot[k], rows, c)
-		}
+		clear(dst[:c])
+		sumRows(&dst[0], &x[:rows*c][0], &pivot[:c][0], rows, c)
 	},
 	square: func(dst, x, mean []float32, rows, c int) {
-		for k := 0; k < c; k += 8 {
-			square8(&dst[k], &x[k], &mean[k], rows, c)
-		}
+		clear(dst[:c])
+		squareRows(&dst[0], &x[:rows*c][0], &mean[:c][0], rows, c)
 	},
-	products: func(plain, centred, x, dy, mean []float32, rows, c int) {
-		for k := 0; k < c; k += 8 {
-			products8(&plain[k], &centred[k], &x[k], &dy[k], &mean[k], rows, c)
-		}
+	products: func(sums, x, dy, table []float32, gate bool, rows, c int) {
+		clear(sums[:2*c])
+		productRows(&sums[0], &x[:rows*c][0], &dy[:rows*c][0], &table[:affineTable*c][0], open(gate), rows, c)
 	},
-	affine: func(y, x, mean, a, b []float32, rows, c int) {
-		for k := 0; k < c; k += 8 {
-			affine8(&y[k], &x[k], &mean[k], &a[k], &b[k], rows, c)
+	affine: func(y, x, add, table []float32, relu bool, rows, c int) {
+		// max(t, floor) + zero is t itself, minus zero included, or its positive
+		// part without a minus zero.
+		floor, zero := float32(math.Inf(-1)), float32(math.Copysign(0, -1))
+		if relu {
+			floor, zero = 0, 0
 		}
+		affineRows(&y[:rows*c][0], &x[:rows*c][0], first(add, rows*c), &table[:affineTable*c][0], floor, zero, rows, c)
 	},
-	back: func(dx, x, dy, mean, a, b, d []float32, rows, c int) {
-		for k := 0; k < c; k += 8 {
-			back8(&dx[k], &x[k], &dy[k], &mean[k], &a[k], &b[k], &d[k], rows, c)
-		}
+	back: func(dx, x, dy, add, table []float32, gate bool, rows, c int) {
+		backRows(&dx[:rows*c][0], &x[:rows*c][0], &dy[:rows*c][0], first(add, rows*c), &table[:backTable*c][0], open(gate), rows, c)
 	},
 }
 
-//go:noescape
-func sum8(dst, x, pivot *float32, rows, ld int)
+// open returns the bits that a gate lets through anyway.
+func open(gate bool) uint32 {
+	if gate {
+		return 0
+	}
+	return math.MaxUint32
+}
+
+// first returns the address of n elements, nil where there are none.
+func first(x []float32, n int) *float32 {
+	if x == nil {
+		return nil
+	}
+	return &x[:n][0]
+}
 
 //go:noescape
-func square8(dst, x, mean *float32, rows, ld int)
+func sumRows(dst, x, pivot *float32, rows, c int)
 
 //go:noescape
-func products8(plain, centred, x, dy, mean *float32, rows, ld int)
+func squareRows(dst, x, mean *float32, rows, c int)
 
 //go:noescape
-func affine8(y, x, mean, a, b *float32, rows, ld int)
+func productRows(sums, x, dy, table *float32, open uint32, rows, c int)
 
 //go:noescape
-func back8(dx, x, dy, mean, a, b, d *float32, rows, ld int)
+func affineRows(y, x, add, table *float32, floor, zero float32, rows, c int)
+
+//go:noescape
+func backRows(dx, x, dy, add, table *float32, open uint32, rows, c int)

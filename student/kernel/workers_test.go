@@ -71,11 +71,16 @@ func resultsHash(t *testing.T) uint64 {
 			run(c.dst, func() error { return c.plan.Run(c.dst, c.a, c.b, scratch) })
 		}
 	}
-	const rows, c, eps = 5000, 12, 1e-5
-	x, dy, stats, sums := filled[float32](rows*c, -1, 1, 1), filled[float32](rows*c, -1, 1, 2), make([]float32, 2*c), make([]float32, 2*c)
-	p, q := ChannelStats[float32](rows, c), BatchNormSums[float32](rows, c, eps)
-	scratch := make([]float32, max(p.Scratch, q.Scratch))
-	run(stats, func() error { return p.Run(stats, x, scratch) })
-	run(sums, func() error { return q.Run(sums, x, stats, dy, scratch) })
+	const rows, eps = 20000, 1e-5
+	for _, c := range []int{12, 16} {
+		x, dy, v := filled[float32](rows*c, -1, 1, 1), filled[float32](rows*c, -1, 1, 2), filled[float32](c, 0.5, 1, 3)
+		stats, sums, y := make([]float32, 2*c), make([]float32, 2*c), make([]float32, rows*c)
+		p, q := BatchNormTrain[float32](rows, c, eps, true), BatchNormTrainBack[float32](rows, c, eps, true)
+		scratch := make([]float32, max(p.Scratch, q.Scratch))
+		run(y, func() error { return p.Run(y, stats, x, v, v, nil, scratch) })
+		run(stats, func() error { return nil })
+		run(y, func() error { return q.Run(y, sums, x, stats, v, v, dy, nil, scratch) })
+		run(sums, func() error { return nil })
+	}
 	return h.Sum64()
 }

@@ -105,13 +105,13 @@ func newBatchNorm(eps float64, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 func planBatchNorm[T kernel.Float](s tensor.Shape, eps float64) func() Plan {
 	return func() Plan {
 		rows, c := rowsOf(s)
-		run := kernel.BatchNorm[T](rows, c, eps)
-		return Plan{Scratch: c, InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error {
+		p := kernel.BatchNorm[T](rows, c, eps, false)
+		return Plan{Scratch: p.Scratch, InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error {
 			var scale, shift []T
 			if len(src) == 4 {
 				scale, shift = kernel.Of[T](src[2]), kernel.Of[T](src[3])
 			}
-			return run(kernel.Of[T](dst), kernel.Of[T](src[0]), kernel.Of[T](src[1]), scale, shift, kernel.Of[T](scratch))
+			return p.Run(kernel.Of[T](dst), kernel.Of[T](src[1]), kernel.Of[T](src[0]), scale, shift, nil, kernel.Of[T](scratch))
 		}}
 	}
 }
@@ -188,14 +188,14 @@ func batchNormBack(eps float64, x, stats, g, sums *gorgonia.Node, scale ...*gorg
 func planBatchNormBack[T kernel.Float](s tensor.Shape, eps float64) func() Plan {
 	return func() Plan {
 		rows, c := rowsOf(s)
-		run := kernel.BatchNormBack[T](rows, c, eps)
-		return Plan{Scratch: 3 * c, InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error {
+		p := kernel.BatchNormBack[T](rows, c, eps)
+		return Plan{Scratch: p.Scratch, InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error {
 			var scale []T
 			if len(src) == 5 {
 				scale = kernel.Of[T](src[4])
 			}
-			return run(kernel.Of[T](dst), kernel.Of[T](src[0]), kernel.Of[T](src[1]), kernel.Of[T](src[2]), kernel.Of[T](src[3]),
-				scale, kernel.Of[T](scratch))
+			return p.Run(kernel.Of[T](dst), kernel.Of[T](src[3]), kernel.Of[T](src[0]), kernel.Of[T](src[1]), scale, nil,
+				kernel.Of[T](src[2]), nil, kernel.Of[T](scratch))
 		}}
 	}
 }
