@@ -86,6 +86,7 @@ func normalised(eps float64, x, stats *gorgonia.Node) (*gorgonia.Node, error) {
 func newBatchNorm(eps float64, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 	shape := in[0].Shape().Clone()
 	return apply(&training{formula{
+		eps:   eps,
 		core:  newCore("BatchNorm", fmt.Sprintf("eps=%v", eps), shape, in...),
 		value: typed(planBatchNorm[float32](shape, eps), planBatchNorm[float64](shape, eps)),
 		fixed: []bool{false, true},
@@ -121,6 +122,7 @@ func planBatchNorm[T kernel.Float](s tensor.Shape, eps float64) func() Plan {
 func batchNormSums(eps float64, x, stats, g *gorgonia.Node) (*gorgonia.Node, error) {
 	m, c := rowsOf(x.Shape())
 	return apply(&training{formula{
+		eps:   eps,
 		core:  newCore("BatchNormSums", fmt.Sprintf("eps=%v", eps), tensor.Shape{2, c}, x, stats, g),
 		value: typed(planBatchNormSums[float32](m, c, eps), planBatchNormSums[float64](m, c, eps)),
 		fixed: []bool{false, true, false},
@@ -153,6 +155,7 @@ func batchNormBack(eps float64, x, stats, g, sums *gorgonia.Node, scale ...*gorg
 	m, _ := rowsOf(shape)
 	in := append([]*gorgonia.Node{x, stats, g, sums}, scale...)
 	return apply(&training{formula{
+		eps:   eps,
 		core:  newCore("BatchNormBack", fmt.Sprintf("eps=%v", eps), shape, in...),
 		value: typed(planBatchNormBack[float32](shape, eps), planBatchNormBack[float64](shape, eps)),
 		fixed: []bool{false, true, false, true},
@@ -244,6 +247,7 @@ func BatchNormInference(x, running, scale, shift *gorgonia.Node, eps float64) (*
 func newBatchNormInference(eps float64, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 	shape := in[0].Shape().Clone()
 	f := formula{
+		eps:   eps,
 		core:  newCore("BatchNormInference", fmt.Sprintf("eps=%v", eps), shape, in...),
 		value: typed(planBatchNorm[float32](shape, eps), planBatchNorm[float64](shape, eps)),
 		fixed: []bool{false, true},

@@ -27,6 +27,14 @@ func Dense(x, w *gorgonia.Node) (*gorgonia.Node, error) {
 
 type denseShape struct{ n, in, out int }
 
+// conv returns the layer as a convolution of images of one pixel.
+func (s denseShape) conv() kernel.ConvShape {
+	return kernel.ConvShape{
+		N: s.n, H: 1, W: 1, C: s.in, K: s.out, R: 1, S: 1,
+		Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1,
+	}
+}
+
 // dense is one member of the family of the dense layer, which is the
 // convolution family over images of one pixel.
 type dense struct {
@@ -58,10 +66,7 @@ func (o *dense) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nod
 
 // Plan implements Operator.
 func (o *dense) Plan(dt tensor.Dtype) (Plan, error) {
-	s := kernel.ConvShape{
-		N: o.shape.n, H: 1, W: 1, C: o.shape.in, K: o.shape.out, R: 1, S: 1,
-		Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1,
-	}
+	s := o.shape.conv()
 	return typed(planConv[float32](o.kind, s), planConv[float64](o.kind, s))(dt)
 }
 

@@ -29,6 +29,8 @@ type formula struct {
 	fixed []bool
 
 	emit func(f form) string
+
+	eps float64 // of batch normalisations
 }
 
 // Do implements gorgonia.Op.

@@ -1,12 +1,9 @@
 package vm
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
-	"strings"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -33,44 +30,43 @@ func (m *Machine) compile(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) error {
 		return err
 	}
 
+	var groups []op.Group
+	if m.fuse && !m.finite {
+		groups = op.Fusions(order, outputs)
+	}
 	byNode := make(map[*gorgonia.Node]*value, len(order))
-	plans := make([]op.Plan, 0, len(order)) // of the steps
-	for _, n := range order {
-		v, err := newValue(n)
-		if err != nil {
-			return &NodeError{Node: n, Err: err}
+	plans := make([]op.GroupPlan, 0, len(order)) // of the steps
+	for _, u := range schedule(order, groups) {
+		for _, n := range u.nodes {
+			v, err := newValue(n)
+			if err != nil {
+				return &NodeError{Node: n, Err: err}
+			}
+			byNode[n] = v
+			m.values = append(m.values, v)
 		}
-		byNode[n] = v
-		m.values = append(m.values, v)
-		switch v.kind {
+		n := u.last
+		switch v := byNode[n]; v.kind {
 		case input:
 			m.inputs = append(m.inputs, v)
 			continue
 		case constant:
 			continue
 		}
-		s := step{node: n, out: v}
-		for _, c := range op.Operands(n) {
-			s.in = append(s.in, byNode[c])
-		}
-		s.src = make([]kernel.Buffer, len(s.in))
-		plan, foreign, err := planOf(v, s.in)
+		s, plan, err := m.newStep(u, byNode)
 		if err != nil {
 			return &NodeError{Node: n, Err: err}
 		}
-		if foreign {
-			m.memory.Foreign++
-		}
-		s.run, s.addition = plan.Run, !foreign && isAddition(v, s.in)
 		m.steps = append(m.steps, s)
 		plans = append(plans, plan)
+		m.memory.Run += len(u.nodes)
+		m.memory.Fused += len(u.nodes) - 1
 	}
 	for _, n := range outputs {
 		if v := byNode[n]; !slices.Contains(m.outputs, v) {
 			m.outputs = append(m.outputs, v)
 		}
 	}
-	m.memory.Run = len(m.steps)
 	for _, n := range g.AllNodes() {
 		if _, isConstant := n.Op().(constantOp); n.Op() != nil && !isConstant && byNode[n] == nil {
 			m.memory.Pruned++
@@ -80,59 +76,32 @@ func (m *Machine) compile(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) error {
 	return nil
 }
 
-// needed returns the nodes that outputs depend on, operands before their users
-// and, where that leaves a choice, in the order in which they were made. It is
-// the same on every run of the program, and makes the first node that fails or
-// is not finite the first in the order of the network's code.
-func needed(outputs gorgonia.Nodes) (gorgonia.Nodes, error) {
-	waiting := map[*gorgonia.Node]int{} // operands not yet in order
-	users := map[*gorgonia.Node]gorgonia.Nodes{}
-	var ready byID
-	todo := slices.Clone(outputs)
-	for len(todo) > 0 {
-		n := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if _, seen := waiting[n]; seen {
-			continue
-		}
-		in := op.Operands(n)
-		waiting[n] = len(in)
-		if len(in) == 0 {
-			heap.Push(&ready, n)
-		}
-		for _, c := range in {
-			users[c] = append(users[c], n) // once for each use
-			todo = append(todo, c)
+// newStep makes the step that computes u, whose operands are in byNode.
+func (m *Machine) newStep(u *unit, byNode map[*gorgonia.Node]*value) (s step, plan op.GroupPlan, err error) {
+	s = step{nodes: u.nodes, kind: u.kind}
+	for _, n := range u.operands {
+		s.in = append(s.in, byNode[n])
+	}
+	for _, n := range u.nodes {
+		if !slices.Contains(u.results, n) {
+			byNode[n].kind = inner
 		}
 	}
-	order := make(gorgonia.Nodes, 0, len(waiting))
-	for len(ready) > 0 {
-		n := heap.Pop(&ready).(*gorgonia.Node)
-		order = append(order, n)
-		for _, u := range users[n] {
-			if waiting[u]--; waiting[u] == 0 {
-				heap.Push(&ready, u)
-			}
-		}
+	for _, n := range u.results {
+		s.out = append(s.out, byNode[n])
 	}
-	if len(order) < len(waiting) {
-		return nil, errors.New("vm: the graph has a cycle")
+	s.src, s.dst = make([]kernel.Buffer, len(s.in)), make([]kernel.Buffer, len(s.out))
+	foreign := false
+	if u.plan != nil {
+		plan, err = planOfGroup(u.plan, s.out[0])
+	} else {
+		plan, foreign, err = planOf(s.out[0], s.in)
 	}
-	return order, nil
-}
-
-// byID is a heap of nodes, the one made first on top.
-type byID gorgonia.Nodes
-
-func (h byID) Len() int           { return len(h) }
-func (h byID) Less(i, j int) bool { return h[i].ID() < h[j].ID() }
-func (h byID) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *byID) Push(x any)        { *h = append(*h, x.(*gorgonia.Node)) }
-func (h *byID) Pop() any {
-	last := len(*h) - 1
-	n := (*h)[last]
-	*h = (*h)[:last]
-	return n
+	if foreign {
+		m.memory.Foreign++
+	}
+	s.run = plan.Run
+	return s, plan, err
 }
 
 // constantOp is what Gorgonia's constants implement.
@@ -172,57 +141,76 @@ func newValue(n *gorgonia.Node) (v *value, err error) {
 
 // planOf returns how to compute out from in, and whether that is a stock
 // operator's Do.
-func planOf(out *value, in []*value) (plan op.Plan, foreign bool, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("planning panicked: %v", p)
-		}
-	}()
+func planOf(out *value, in []*value) (plan op.GroupPlan, foreign bool, err error) {
+	defer recoverPlan(&err)
 	if o, ok := out.node.Op().(op.Operator); ok {
 		for i, x := range append(in[:len(in):len(in)], out) {
 			if x.dtype != out.dtype || !isFloat(x.dtype) {
 				return plan, false, fmt.Errorf("operand %d is %v and the result %v; an operator computes in one float type", i, x.dtype, out.dtype)
 			}
 		}
-		plan, err = o.Plan(out.dtype)
+		p, err := o.Plan(out.dtype)
+		plan = single(p)
+		if op.IsSum(out.node) {
+			plan.InPlace = sumInPlace
+		}
 		return plan, false, err
 	}
-	if isAddition(out, in) {
+	if op.IsSum(out.node) {
 		return addition(out), false, nil
 	}
-	return foreignPlan(out, in), true, nil
+	return single(foreignPlan(out, in)), true, nil
 }
 
-// isAddition recognises Gorgonia's own +, which gorgonia.Grad inserts where a
-// node has several users, between operands of one shape.
-func isAddition(out *value, in []*value) bool {
-	o := out.node.Op()
-	t := reflect.TypeOf(o)
-	return t.PkgPath() == "gorgonia.org/gorgonia" && t.Name() == "elemBinOp" && strings.HasPrefix(o.String(), "+ ") &&
-		len(in) == 2 && isFloat(out.dtype) &&
-		slices.Equal(in[0].shape, out.shape) && slices.Equal(in[1].shape, out.shape)
+// planOfGroup returns how to compute a group whose first result is out.
+func planOfGroup(plan func(tensor.Dtype) (op.GroupPlan, error), out *value) (p op.GroupPlan, err error) {
+	defer recoverPlan(&err)
+	return plan(out.dtype)
 }
+
+func recoverPlan(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("planning panicked: %v", p)
+	}
+}
+
+// single is the plan of one operator as that of a group.
+func single(p op.Plan) op.GroupPlan {
+	g := op.GroupPlan{Scratch: p.Scratch}
+	if p.InPlace {
+		g.InPlace = []op.Overwrite{{Result: 0, Operand: 0}}
+	}
+	if p.Run != nil {
+		g.Run = func(dst, src []kernel.Buffer, scratch kernel.Buffer) error { return p.Run(dst[0], src, scratch) }
+	}
+	return g
+}
+
+// sumInPlace is where a sum may be written: over either operand.
+var sumInPlace = []op.Overwrite{{Result: 0, Operand: 0}, {Result: 0, Operand: 1}}
 
 // addition is the plan of Gorgonia's +, with the kernel of op.Add.
-func addition(out *value) op.Plan {
+func addition(out *value) op.GroupPlan {
 	if out.dtype == tensor.Float32 {
 		run := kernel.Binary(out.size, kernel.Add[float32])
-		return op.Plan{InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, _ kernel.Buffer) error {
-			return run(dst.F32, src[0].F32, src[1].F32)
+		return op.GroupPlan{InPlace: sumInPlace, Run: func(dst, src []kernel.Buffer, _ kernel.Buffer) error {
+			return run(dst[0].F32, src[0].F32, src[1].F32)
 		}}
 	}
 	run := kernel.Binary(out.size, kernel.Add[float64])
-	return op.Plan{InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, _ kernel.Buffer) error {
-		return run(dst.F64, src[0].F64, src[1].F64)
+	return op.GroupPlan{InPlace: sumInPlace, Run: func(dst, src []kernel.Buffer, _ kernel.Buffer) error {
+		return run(dst[0].F64, src[0].F64, src[1].F64)
 	}}
 }
 
 // plan gives every planned value and scratch memory a place, makes the arenas
 // and hands out their memory.
-func (m *Machine) plan(plans []op.Plan) {
+func (m *Machine) plan(plans []op.GroupPlan) {
 	lastUse := map[*value]int{}
 	for i, s := range m.steps {
-		lastUse[s.out] = i
+		for _, x := range s.out {
+			lastUse[x] = i
+		}
 		for _, x := range s.in {
 			lastUse[x] = i
 		}
@@ -230,12 +218,12 @@ func (m *Machine) plan(plans []op.Plan) {
 	for _, v := range m.outputs {
 		lastUse[v] = len(m.steps) - 1
 	}
-	// dying reports whether step i may write its result over operand k: memory of
-	// ours, as large, and not looked at again, be it by a later step, by whoever
-	// reads the outputs, or by this step as another operand.
-	dying := func(s *step, k, i int) bool {
+	// dying reports whether step i may write the result out over operand k:
+	// memory of ours, as large, and not looked at again, be it by a later step, by
+	// whoever reads the outputs, or by this step as another operand.
+	dying := func(s *step, out *value, k, i int) bool {
 		x := s.in[k]
-		return x.kind == planned && x.size == s.out.size && lastUse[x] == i && !slices.Contains(m.outputs, x) &&
+		return x.kind == planned && x.dtype == out.dtype && x.size == out.size && lastUse[x] == i && !slices.Contains(m.outputs, x) &&
 			!slices.Contains(s.in[:k], x) && !slices.Contains(s.in[k+1:], x)
 	}
 
@@ -254,26 +242,30 @@ func (m *Machine) plan(plans []op.Plan) {
 	for i := range m.steps {
 		s := &m.steps[i]
 		scratch[i] = -1
-		if s.out.kind != planned {
+		if s.out[0].kind != planned {
 			continue
 		}
 		if plans[i].Scratch > 0 {
-			scratch[i] = newBlock(s.out.dtype, plans[i].Scratch, i, i)
+			scratch[i] = newBlock(s.out[0].dtype, plans[i].Scratch, i, i)
 		}
-		if plans[i].InPlace {
-			if s.addition && !dying(s, 0, i) && dying(s, 1, i) {
-				s.in[0], s.in[1] = s.in[1], s.in[0]
+		over := make([]*value, len(s.out)) // the operand that a result takes the place of
+		for _, o := range plans[i].InPlace {
+			out, x := s.out[o.Result], s.in[o.Operand]
+			if over[o.Result] == nil && !slices.Contains(over, x) && dying(s, out, o.Operand, i) {
+				over[o.Result] = x
 			}
-			if dying(s, 0, i) {
-				x := s.in[0]
-				s.out.block = x.block
-				blocks[x.block].last = lastUse[s.out]
-				m.memory.InPlace++
-				m.memory.Unshared += int64(blocks[x.block].size * int(s.out.dtype.Size()))
+		}
+		for r, out := range s.out {
+			x := over[r]
+			if x == nil {
+				out.block = newBlock(out.dtype, out.size, i, lastUse[out])
 				continue
 			}
+			out.block = x.block
+			blocks[x.block].last = lastUse[out]
+			m.memory.InPlace++
+			m.memory.Unshared += int64(blocks[x.block].size * int(out.dtype.Size()))
 		}
-		s.out.block = newBlock(s.out.dtype, s.out.size, i, lastUse[s.out])
 	}
 
 	f32, f64 := byType[tensor.Float32], byType[tensor.Float64]
@@ -290,12 +282,14 @@ func (m *Machine) plan(plans []op.Plan) {
 	}
 	for i := range m.steps {
 		s := &m.steps[i]
-		if s.out.kind == planned {
-			s.out.buffer = memory(s.out.dtype, s.out.block, s.out.size)
-			s.dst = s.out.buffer
-			if scratch[i] >= 0 {
-				s.scratch = memory(s.out.dtype, scratch[i], plans[i].Scratch)
+		for r, out := range s.out {
+			if out.kind == planned {
+				out.buffer = memory(out.dtype, out.block, out.size)
+				s.dst[r] = out.buffer
 			}
+		}
+		if scratch[i] >= 0 {
+			s.scratch = memory(s.out[0].dtype, scratch[i], plans[i].Scratch)
 		}
 		for j, x := range s.in {
 			s.src[j] = x.buffer // an input's is set by each run

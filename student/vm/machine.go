@@ -39,9 +39,14 @@ type Option func(*Machine)
 
 // WithFiniteCheck makes RunAll look at every value, inputs first, and stop at
 // the first node that holds a NaN or an infinity. It costs a pass over each
-// value: meant for finding out why a loss is NaN, by running the same graph and
+// value and nothing is fused: meant for finding out why a loss is NaN, by running the same graph and
 // inputs once more.
 func WithFiniteCheck() Option { return func(m *Machine) { m.finite = true } }
+
+// WithoutFusion makes a machine compute every operator by itself, each value in
+// memory of its own: for telling what fusing does, in results and in time.
+// WithFiniteCheck implies it.
+func WithoutFusion() Option { return func(m *Machine) { m.fuse = false } }
 
 // Machine runs the part of a graph that its outputs need. It implements
 // gorgonia.VM.
@@ -63,22 +68,30 @@ type Machine struct {
 
 	at     int // step under way, for the error of a panic
 	finite bool
+	fuse   bool
 	closed bool
 
 	poison bool // tests: fill what a step may not read with NaN
 }
 
-// step is one operator node, ready to run.
+// step is one operator node, or several that are fused, ready to run.
 type step struct {
-	node    *gorgonia.Node
-	run     func(dst kernel.Buffer, src []kernel.Buffer, scratch kernel.Buffer) error
-	out     *value
+	nodes   gorgonia.Nodes // operands before their users
+	kind    string         // the names of their operators
+	run     func(dst, src []kernel.Buffer, scratch kernel.Buffer) error
+	out     []*value
 	in      []*value
-	dst     kernel.Buffer
-	src     []kernel.Buffer
+	dst     []kernel.Buffer // of out
+	src     []kernel.Buffer // of in
 	scratch kernel.Buffer
+}
 
-	addition bool // Gorgonia's +, whose operands may change places
+// error says that s failed. Of a group the node that comes last is named.
+func (s *step) error(cause error, stack []byte) error {
+	if len(s.nodes) > 1 {
+		cause = fmt.Errorf("computed as %s: %w", s.kind, cause)
+	}
+	return &NodeError{Node: s.nodes[len(s.nodes)-1], Err: cause, Stack: stack}
 }
 
 // New makes a machine that computes outputs, which are nodes of g. Gradients
@@ -88,7 +101,7 @@ type step struct {
 // New must not run at the same time as anything else that uses g, since even
 // looking at a Gorgonia graph writes to it.
 func New(g *gorgonia.ExprGraph, outputs gorgonia.Nodes, opts ...Option) (*Machine, error) {
-	m := &Machine{}
+	m := &Machine{fuse: true}
 	for _, o := range opts {
 		o(m)
 	}
@@ -139,7 +152,7 @@ func (m *Machine) runSteps() (err error) {
 			if !ok {
 				cause = fmt.Errorf("%v", p)
 			}
-			err = &NodeError{Node: m.steps[m.at].node, Err: fmt.Errorf("panic: %w", cause), Stack: debug.Stack()}
+			err = m.steps[m.at].error(fmt.Errorf("panic: %w", cause), debug.Stack())
 		}
 	}()
 	for i := range m.steps {
@@ -149,10 +162,10 @@ func (m *Machine) runSteps() (err error) {
 			s.poison()
 		}
 		if err := s.run(s.dst, s.src, s.scratch); err != nil {
-			return &NodeError{Node: s.node, Err: err}
+			return s.error(err, nil)
 		}
-		if m.finite {
-			if err := checkFinite(s.node, s.dst); err != nil {
+		if m.finite { // nothing is fused
+			if err := checkFinite(s.nodes[0], s.dst[0]); err != nil {
 				return err
 			}
 		}
@@ -225,16 +238,15 @@ func firstNonFinite[T kernel.Float](x []T) int {
 	return -1
 }
 
-// poison fills what a step may not read: its scratch, and its result unless
-// that is the memory of an operand.
+// poison fills what a step may not read: its scratch, and its results but those
+// in the memory of an operand.
 func (s *step) poison() {
 	fillNaN(s.scratch)
-	for _, x := range s.src {
-		if sameMemory(x, s.dst) {
-			return
+	for _, d := range s.dst {
+		if !slices.ContainsFunc(s.src, func(x kernel.Buffer) bool { return sameMemory(x, d) }) {
+			fillNaN(d)
 		}
 	}
-	fillNaN(s.dst)
 }
 
 func fillNaN(b kernel.Buffer) {

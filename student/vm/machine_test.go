@@ -374,12 +374,17 @@ func TestOutputsAreNotOverwrittenWithinARun(t *testing.T) {
 	m := newMachine(t, n.ExprGraph, n.outputs())
 	computed := map[*value]int{}
 	for i := range m.steps {
-		computed[m.steps[i].out] = i
+		for _, out := range m.steps[i].out {
+			computed[out] = i
+		}
 	}
 	for _, out := range m.outputs {
 		for i := computed[out] + 1; i < len(m.steps); i++ {
-			if s := &m.steps[i]; within(out.buffer.F32, s.dst.F32) || within(out.buffer.F32, s.scratch.F32) {
-				t.Errorf("%s overwrites the output %s", describe(s.node), describe(out.node))
+			s := &m.steps[i]
+			for _, b := range append(slices.Clone(s.dst), s.scratch) {
+				if within(out.buffer.F32, b.F32) {
+					t.Errorf("%s overwrites the output %s", describe(s.nodes[0]), describe(out.node))
+				}
 			}
 		}
 	}
@@ -391,13 +396,13 @@ func TestPlannedMemoryIsAligned(t *testing.T) {
 		m := newMachine(t, n.ExprGraph, n.outputs())
 		run(t, m)
 		for i := range m.steps {
-			for _, b := range []kernel.Buffer{m.steps[i].dst, m.steps[i].scratch} {
+			for _, b := range append(slices.Clone(m.steps[i].dst), m.steps[i].scratch) {
 				if b.Len() == 0 {
 					continue
 				}
 				header := newHeader(b, tensor.Shape{b.Len()}).(*tensor.Dense)
 				if header.Uintptr()%alignment != 0 {
-					t.Errorf("%v: %s at %x is not aligned to %d bytes", dt, describe(m.steps[i].node), header.Uintptr(), alignment)
+					t.Errorf("%v: %s at %x is not aligned to %d bytes", dt, describe(m.steps[i].nodes[0]), header.Uintptr(), alignment)
 				}
 			}
 		}
@@ -406,32 +411,41 @@ func TestPlannedMemoryIsAligned(t *testing.T) {
 
 func TestRunAllocatesNothing(t *testing.T) {
 	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
-		t.Run(dt.String(), func(t *testing.T) {
-			n := newNet(dt, 4, 8, 5, 2)
-			m := newMachine(t, n.ExprGraph, n.outputs(), WithFiniteCheck())
-			if foreign := m.Memory().Foreign; foreign != 0 {
-				t.Errorf("%d stock operators in a network of ours", foreign)
-			}
-			run(t, m)
-			if allocs := testing.AllocsPerRun(10, func() { run(t, m) }); allocs != 0 {
-				t.Errorf("RunAll allocates %v times", allocs)
-			}
-		})
+		for name, opts := range map[string][]Option{"fused": nil, "finite check": {WithFiniteCheck()}} {
+			t.Run(dt.String()+"/"+name, func(t *testing.T) {
+				n := newNet(dt, 4, 8, 5, 2)
+				m := newMachine(t, n.ExprGraph, n.outputs(), opts...)
+				if foreign := m.Memory().Foreign; foreign != 0 {
+					t.Errorf("%d stock operators in a network of ours", foreign)
+				}
+				run(t, m)
+				if allocs := testing.AllocsPerRun(10, func() { run(t, m) }); allocs != 0 {
+					t.Errorf("RunAll allocates %v times", allocs)
+				}
+			})
+		}
 	}
 }
 
 // The forward pass keeps two maps per normalised convolution for the backward
 // pass; everything else is shared, so the plan reaches what must be alive at
-// once, in a third of the memory that values of their own would take.
+// once, in a third of the memory that values of their own would take. What is
+// fused away needs none.
 func TestNetworkIsPlannedTightly(t *testing.T) {
 	n := newNet(tensor.Float32, 8, 16, 8, 6)
-	mem := newMachine(t, n.ExprGraph, n.outputs()).Memory()
-	t.Log(mem)
-	if float64(mem.Planned) > 1.02*float64(mem.Least) {
-		t.Errorf("%d bytes are planned, %d are alive at once", mem.Planned, mem.Least)
+	mem := newMachine(t, n.ExprGraph, n.outputs(), WithoutFusion()).Memory()
+	fused := newMachine(t, n.ExprGraph, n.outputs()).Memory()
+	t.Logf("%v\nfused: %v", mem, fused)
+	for _, m := range []Memory{mem, fused} {
+		if float64(m.Planned) > 1.02*float64(m.Least) {
+			t.Errorf("%d bytes are planned, %d are alive at once", m.Planned, m.Least)
+		}
 	}
 	if 3*mem.Planned > mem.Unshared {
 		t.Errorf("%d bytes are planned, more than a third of %d", mem.Planned, mem.Unshared)
+	}
+	if fused.Planned > mem.Planned || fused.Fused == 0 || mem.Fused != 0 || fused.Run != mem.Run {
+		t.Errorf("fused, the plan is %+v, else %+v", fused, mem)
 	}
 }
 
@@ -468,9 +482,9 @@ func TestNodesRunInTheOrderOfTheirMaking(t *testing.T) {
 	n := newNet(tensor.Float32, 2, 4, 3, 2)
 	outputs := n.outputs()
 	slices.Reverse(outputs)
-	m := newMachine(t, n.ExprGraph, outputs)
+	m := newMachine(t, n.ExprGraph, outputs, WithoutFusion())
 	for i := range m.steps[1:] {
-		if a, b := m.steps[i].node, m.steps[i+1].node; a.ID() > b.ID() {
+		if a, b := m.steps[i].nodes[0], m.steps[i+1].nodes[0]; a.ID() > b.ID() {
 			t.Errorf("%s runs before %s", describe(a), describe(b))
 		}
 	}

@@ -20,7 +20,11 @@ type Memory struct {
 	// number of the graph's operator nodes that no output needs.
 	Run, Pruned int
 
-	// InPlace is how many of Run overwrite their operand.
+	// Fused is how many of Run are computed on the way to another, in its pass
+	// over memory.
+	Fused int
+
+	// InPlace is how many of Run overwrite an operand.
 	InPlace int
 
 	// Foreign is how many of Run are stock operators run through Do, which
@@ -30,8 +34,8 @@ type Memory struct {
 
 // String describes m on one line.
 func (m Memory) String() string {
-	s := fmt.Sprintf("%.1f MiB planned (%.1f MiB without reuse, at least %.1f MiB), %d nodes run, %d pruned, %d in place",
-		mib(m.Planned), mib(m.Unshared), mib(m.Least), m.Run, m.Pruned, m.InPlace)
+	s := fmt.Sprintf("%.1f MiB planned (%.1f MiB without reuse, at least %.1f MiB), %d nodes run, %d pruned, %d fused, %d in place",
+		mib(m.Planned), mib(m.Unshared), mib(m.Least), m.Run, m.Pruned, m.Fused, m.InPlace)
 	if m.Foreign > 0 {
 		s += fmt.Sprintf(", %d stock operators", m.Foreign)
 	}

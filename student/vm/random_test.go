@@ -76,6 +76,8 @@ func randomGraph(g *testGraph, n int) gorgonia.Nodes {
 		vecs  = gorgonia.Nodes{g.input("b", 1, 3), g.input("s", 1, 3)}
 		reals = gorgonia.Nodes{}
 		w     = g.input("w", 0.3, 3, 3, 3, 3)
+		v     = g.input("v", 0.2, 48, 48)
+		wide  = g.input("wide", 1, 48)
 		all   gorgonia.Nodes
 	)
 	// Recent nodes are likelier, so that chains grow deep enough to reuse memory.
@@ -95,7 +97,69 @@ func randomGraph(g *testGraph, n int) gorgonia.Nodes {
 		func(a, b *gorgonia.Node) (*gorgonia.Node, error) { return gorgonia.HadamardProd(a, b) },
 	}
 	pool := op.PoolConfig{Kernel: [2]int{3, 3}, Stride: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}}
+	// Chains whose values in between nobody else uses, unless an output does:
+	// what is fused.
+	var between gorgonia.Nodes
+	then := func(n *gorgonia.Node, steps ...func(x *gorgonia.Node) (*gorgonia.Node, error)) (*gorgonia.Node, error) {
+		for _, step := range steps {
+			if g.random.IntN(2) == 0 {
+				continue
+			}
+			between = append(between, n)
+			var err error
+			if n, err = step(n); err != nil {
+				return nil, err
+			}
+		}
+		return n, nil
+	}
+	sum := func(from *gorgonia.Nodes) func(x *gorgonia.Node) (*gorgonia.Node, error) {
+		return func(x *gorgonia.Node) (*gorgonia.Node, error) {
+			other := pick(*from)
+			if g.random.IntN(2) == 0 {
+				return op.Add(other, x)
+			}
+			return gorgonia.Add(x, other)
+		}
+	}
+	norm := func() (*gorgonia.Node, error) {
+		x := pick(maps)
+		stats, err := op.BatchStats(x)
+		if err != nil {
+			return nil, err
+		}
+		return op.BatchNorm(x, stats, pick(vecs), pick(vecs), 0.1)
+	}
 	grow := []func() (*gorgonia.Node, *gorgonia.Nodes, error){
+		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
+			y, err := then(must(norm()), sum(&maps), op.ReLU)
+			return y, &maps, err
+		},
+		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
+			y, err := op.ReLU(must(norm()))
+			return y, &maps, err
+		},
+		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
+			y, err := op.BatchNormInference(pick(maps), must(op.BatchStats(pick(maps))), pick(vecs), pick(vecs), 0.1)
+			if err == nil {
+				y, err = then(y, sum(&maps), op.ReLU)
+			}
+			return y, &maps, err
+		},
+		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
+			y, err := op.Conv2D(pick(maps), w, op.ConvConfig{Pad: [4]int{1, 1, 1, 1}})
+			if err == nil {
+				y, err = then(y, func(x *gorgonia.Node) (*gorgonia.Node, error) { return op.AddBias(x, pick(vecs)) }, sum(&maps), op.ReLU)
+			}
+			return y, &maps, err
+		},
+		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
+			y, err := op.Dense(pick(rows), v)
+			if err == nil {
+				y, err = then(y, func(x *gorgonia.Node) (*gorgonia.Node, error) { return op.AddBias(x, wide) }, sum(&rows), op.ReLU)
+			}
+			return y, &rows, err
+		},
 		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
 			y, err := unary[g.random.IntN(len(unary))](pick(maps))
 			return y, &maps, err
@@ -113,16 +177,7 @@ func randomGraph(g *testGraph, n int) gorgonia.Nodes {
 			return y, &vecs, err
 		},
 		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
-			y, err := op.Conv2D(pick(maps), w, op.ConvConfig{Pad: [4]int{1, 1, 1, 1}})
-			return y, &maps, err
-		},
-		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
-			x := pick(maps)
-			stats, err := op.BatchStats(x)
-			if err != nil {
-				return nil, nil, err
-			}
-			y, err := op.BatchNorm(x, stats, pick(vecs), pick(vecs), 0.1)
+			y, err := norm()
 			return y, &maps, err
 		},
 		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
@@ -177,6 +232,14 @@ func randomGraph(g *testGraph, n int) gorgonia.Nodes {
 	for range 3 {
 		loss = must(op.Add(loss, must(op.Mean(must(op.Square(pick(maps)))))))
 	}
+	if g.random.IntN(3) == 0 {
+		// A gradient inside the loss.
+		inner := must(op.Mean(must(op.Square(must(op.AddScalar(pick(maps), 0.1))))))
+		if slopes, err := op.Gradient(inner, g.inputs[g.random.IntN(2)]); err == nil {
+			loss = must(op.Add(loss, must(op.Mean(must(op.Square(slopes[0]))))))
+		}
+	}
+	all = append(all, between...)
 	var reached gorgonia.Nodes
 	below := map[*gorgonia.Node]bool{}
 	var walk func(*gorgonia.Node)
@@ -266,6 +329,7 @@ func TestRandomGraphsComeOutAsWithoutSharing(t *testing.T) {
 			total.Run += mem.Run
 			total.Pruned += mem.Pruned
 			total.InPlace += mem.InPlace
+			total.Fused += mem.Fused
 			total.Foreign += mem.Foreign
 		})
 	}
@@ -275,7 +339,7 @@ func TestRandomGraphsComeOutAsWithoutSharing(t *testing.T) {
 	if nonFinite*20 > outputsSeen {
 		t.Errorf("%d of %d outputs are not finite and so hide a read of poisoned memory", nonFinite, outputsSeen)
 	}
-	if total.InPlace < total.Run/20 || total.Foreign < total.Run/20 || total.Pruned < total.Run/20 || 2*total.Planned > total.Unshared {
+	if total.InPlace < total.Run/20 || total.Foreign < total.Run/40 || total.Pruned < total.Run/20 || total.Fused < total.Run/20 || 2*total.Planned > total.Unshared {
 		t.Errorf("the graphs hardly test the planner: %+v", total)
 	}
 }

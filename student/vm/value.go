@@ -19,6 +19,7 @@ const (
 	constant             // read from the node's operator once
 	planned              // a place in the arena
 	opaque               // made anew by a stock operator on each run: booleans, integers
+	inner                // of a group that computes it on the way: in no memory
 )
 
 // value is the result of one node, or an input.
