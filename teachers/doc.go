@@ -5,8 +5,9 @@
 // fed (axis order, size, element type, batch), takes logits from before a
 // softmax, suggests where to tap, and appends the attention maps to the graph
 // itself, so that ONNX Runtime returns a few numbers in place of whole
-// activations. OpenRecorded replays signals that NewRecorder wrote; both are a
-// Teacher. Inspect reports what Open would find. Evaluate, Latency and Runtime
+// activations. A Cached teacher is asked about each sample and view once, and
+// from then on a Cache on disk answers. OpenRecorded replays a single file of
+// signals that NewRecorder wrote. Each is a Teacher. Inspect reports what Open would find. Evaluate, Latency and Runtime
 // run and time any model and tell which runtime does it.
 //
 // Maps follow Zagoruyko & Komodakis, "Paying More Attention to Attention",
