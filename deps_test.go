@@ -54,7 +54,8 @@ var arrows = []arrow{
 	// Cases for tests; no program may import it, so it is in no "to".
 	{from: "student/op/optest", to: []string{"student/op", "student/kernel", "onnx"}, tests: []string{"student/vm"}},
 	{from: "student/op", to: []string{"student/kernel", "onnx"}, tests: []string{"student/op/optest"}},
-	{from: "student/kernel"},
+	{from: "student/kernel", to: []string{"student/kernel/internal/onednn"}},
+	{from: "student/kernel/internal/onednn"},
 	{from: "student/optim"},
 
 	{from: "onnx/preprocess", to: []string{"onnx"}},

@@ -1,6 +1,9 @@
 package kernel
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // ConvShape is the geometry of a two-dimensional convolution of images
 // [N, H, W, C] with weights [K, R, S, C/Groups].
@@ -92,24 +95,117 @@ type EpiloguePlan[T Float] struct {
 	Run     func(dst, x, w, bias, add, scratch []T) error
 }
 
+// ways are the ways to compute a convolution in float32 besides our tiles. The
+// first that takes a shape is used. Each decides by a rule on the shape, never by
+// timing and never by the number of workers, so that a result is the same in
+// every run on one kind of processor.
+var ways = []struct {
+	forward func(ConvShape, Epilogue) (EpiloguePlan[float32], bool)
+	data    func(ConvShape) (ConvPlan[float32], bool)
+	weights func(ConvShape) (ConvPlan[float32], bool)
+}{
+	{libraryForward, libraryBackwardData, libraryBackwardWeights}, // oneDNN, where it is linked
+}
+
 // ConvForward plans y[N,OH,OW,K] from a = x[N,H,W,C] and b = w[K,R,S,C/Groups].
-func ConvForward[T Float](s ConvShape) ConvPlan[T] { return convForward(microFor[T](), s) }
+func ConvForward[T Float](s ConvShape) ConvPlan[T] {
+	return ConvForwardEpilogue[T](s, Epilogue{}).plain()
+}
 
 // ConvForwardEpilogue plans y[N,OH,OW,K] from x[N,H,W,C], w[K,R,S,C/Groups] and
 // what e asks for: bias[K] and add[N,OH,OW,K]. The epilogue is applied to each
 // part of the result while it is in the cache.
 func ConvForwardEpilogue[T Float](s ConvShape, e Epilogue) EpiloguePlan[T] {
-	return convForwardEpilogue(microFor[T](), s, e)
+	var p EpiloguePlan[T]
+	taken := false
+	if q, ok := any(&p).(*EpiloguePlan[float32]); ok {
+		for i := 0; i < len(ways) && !taken; i++ {
+			*q, taken = ways[i].forward(s, e)
+		}
+	}
+	if !taken {
+		p = convForwardEpilogue(microFor[T](), s, e)
+	}
+	x, w, y := s.elements()
+	var b, a int
+	if e.Bias {
+		b = s.K
+	}
+	if e.Add {
+		a = y
+	}
+	return EpiloguePlan[T]{p.Scratch, func(dst, images, weights, bias, add, scratch []T) error {
+		bias, add = bias[:min(len(bias), b)], add[:min(len(add), a)]
+		if len(dst) != y || len(images) != x || len(weights) != w || len(bias) != b || len(add) != a || len(scratch) < p.Scratch {
+			return wrongLengths("convolution", s, []string{"result", "images", "weights", "bias", "addend", "scratch"},
+				[]int{y, x, w, b, a, p.Scratch}, []int{len(dst), len(images), len(weights), len(bias), len(add), len(scratch)})
+		}
+		return p.Run(dst, images, weights, bias, add, scratch)
+	}}
 }
 
 // ConvBackwardData plans dx[N,H,W,C] from a = dy[N,OH,OW,K] and
 // b = w[K,R,S,C/Groups].
-func ConvBackwardData[T Float](s ConvShape) ConvPlan[T] { return convBackwardData(microFor[T](), s) }
+func ConvBackwardData[T Float](s ConvShape) ConvPlan[T] {
+	var p ConvPlan[T]
+	taken := false
+	if q, ok := any(&p).(*ConvPlan[float32]); ok {
+		for i := 0; i < len(ways) && !taken; i++ {
+			*q, taken = ways[i].data(s)
+		}
+	}
+	if !taken {
+		p = convBackwardData(microFor[T](), s)
+	}
+	x, w, y := s.elements()
+	return p.checked("convolution backward data", s, "images' derivative", "result's derivative", "weights", x, y, w)
+}
 
 // ConvBackwardWeights plans dw[K,R,S,C/Groups] from a = x[N,H,W,C] and
 // b = dy[N,OH,OW,K].
 func ConvBackwardWeights[T Float](s ConvShape) ConvPlan[T] {
-	return convBackwardWeights(microFor[T](), s)
+	var p ConvPlan[T]
+	taken := false
+	if q, ok := any(&p).(*ConvPlan[float32]); ok {
+		for i := 0; i < len(ways) && !taken; i++ {
+			*q, taken = ways[i].weights(s)
+		}
+	}
+	if !taken {
+		p = convBackwardWeights(microFor[T](), s)
+	}
+	x, w, y := s.elements()
+	return p.checked("convolution backward weights", s, "weights' derivative", "images", "result's derivative", w, x, y)
+}
+
+// elements returns the number of elements of images, weights and result.
+func (s ConvShape) elements() (x, w, y int) {
+	oh, ow := s.Out()
+	return s.N * s.H * s.W * s.C, s.K * s.R * s.S * (s.C / s.Groups), s.N * oh * ow * s.K
+}
+
+// checked returns p with a Run that refuses operands of other lengths than dst,
+// a and b: oneDNN takes addresses and would write beyond them.
+func (p ConvPlan[T]) checked(what string, s ConvShape, dstName, aName, bName string, dst, a, b int) ConvPlan[T] {
+	return ConvPlan[T]{p.Scratch, func(d, f, g, scratch []T) error {
+		if len(d) != dst || len(f) != a || len(g) != b || len(scratch) < p.Scratch {
+			return wrongLengths(what, s, []string{dstName, aName, bName, "scratch"},
+				[]int{dst, a, b, p.Scratch}, []int{len(d), len(f), len(g), len(scratch)})
+		}
+		return p.Run(d, f, g, scratch)
+	}}
+}
+
+// wrongLengths says which operands of a plan have not the length that its shape
+// gives them; the last one may be longer.
+func wrongLengths(what string, s ConvShape, names []string, want, got []int) error {
+	var wrong []string
+	for i, name := range names {
+		if last := i == len(names)-1; got[i] < want[i] || (got[i] > want[i] && !last) {
+			wrong = append(wrong, fmt.Sprintf("%d elements of %s, got %d", want[i], name, got[i]))
+		}
+	}
+	return fmt.Errorf("kernel: %s %+v wants %s", what, s, strings.Join(wrong, "; "))
 }
 
 const (

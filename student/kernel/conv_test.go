@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -61,8 +64,48 @@ func compare[T Float](t *testing.T, what string, got []T, want []summed) {
 	}
 }
 
-// checkConv compares the three members of the family with plain loops.
-func checkConv[T Float](t *testing.T, m *micro[T], s ConvShape) {
+// family is one way to compute the convolution family. Its functions report
+// false for a shape that it does not take.
+type family[T Float] struct {
+	name    string
+	forward func(ConvShape, Epilogue) (EpiloguePlan[T], bool)
+	data    func(ConvShape) (ConvPlan[T], bool)
+	weights func(ConvShape) (ConvPlan[T], bool)
+}
+
+// tiles is the family by the register tiles of m.
+func tiles[T Float](m *micro[T]) family[T] {
+	return family[T]{
+		m.name,
+		func(s ConvShape, e Epilogue) (EpiloguePlan[T], bool) { return convForwardEpilogue(m, s, e), true },
+		func(s ConvShape) (ConvPlan[T], bool) { return convBackwardData(m, s), true },
+		func(s ConvShape) (ConvPlan[T], bool) { return convBackwardWeights(m, s), true },
+	}
+}
+
+// families32 are the ways to compute in float32 that this build has, each for
+// all shapes it can do, then what is used for each shape.
+var families32 = func() (all []family[float32]) {
+	all = append(all, tiles(portable[float32]()))
+	if fastest != nil {
+		all = append(all, tiles(fastest))
+	}
+	if _, linked := OneDNN(); linked {
+		all = append(all, family[float32]{"onednn", onednnForward, onednnBackwardData, onednnBackwardWeights})
+	}
+	return append(all, family[float32]{
+		"chosen",
+		func(s ConvShape, e Epilogue) (EpiloguePlan[float32], bool) {
+			return ConvForwardEpilogue[float32](s, e), true
+		},
+		func(s ConvShape) (ConvPlan[float32], bool) { return ConvBackwardData[float32](s), true },
+		func(s ConvShape) (ConvPlan[float32], bool) { return ConvBackwardWeights[float32](s), true },
+	})
+}()
+
+// checkConv compares the three members of the family with plain loops and
+// returns how many of them it takes.
+func checkConv[T Float](t *testing.T, f family[T], s ConvShape) (taken int) {
 	t.Helper()
 	x, w, y := operands[T](s)
 	wantY, wantX, wantW := make([]summed, len(y)), make([]summed, len(x)), make([]summed, len(w))
@@ -104,9 +147,19 @@ func checkConv[T Float](t *testing.T, m *micro[T], s ConvShape) {
 			}
 		}
 	}
-	check("y", convForward(m, s), x, w, wantY)
-	check("dx", convBackwardData(m, s), y, w, wantX)
-	check("dw", convBackwardWeights(m, s), x, y, wantW)
+	if p, ok := f.forward(s, Epilogue{}); ok {
+		check("y", p.plain(), x, w, wantY)
+		taken++
+	}
+	if p, ok := f.data(s); ok {
+		check("dx", p, y, w, wantX)
+		taken++
+	}
+	if p, ok := f.weights(s); ok {
+		check("dw", p, x, y, wantW)
+		taken++
+	}
+	return taken
 }
 
 var convShapes = []struct {
@@ -143,16 +196,26 @@ var convShapes = []struct {
 	{"depthwise with dilation and a stride of 3", ConvShape{N: 2, H: 11, W: 12, C: 24, K: 24, R: 2, S: 3, Stride: [2]int{3, 3}, Dilation: [2]int{2, 3}, Pad: [4]int{1, 0, 2, 3}, Groups: 24}},
 	{"depthwise 1x1", ConvShape{N: 2, H: 5, W: 4, C: 16, K: 16, R: 1, S: 1, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 16}},
 	{"depthwise of a large image", ConvShape{N: 1, H: 60, W: 50, C: 32, K: 32, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 32}},
+	{"a batch in pieces with a short last one", conv3x3(11, 6, 16, 16, 1)},
+	{"pieces of a strided one with a short last one", conv3x3(9, 7, 24, 40, 2)},
+	{"pieces with channels that fill no block", conv3x3(17, 5, 13, 19, 1)},
+	{"pieces of a depthwise one with a short last one", ConvShape{N: 11, H: 7, W: 8, C: 48, K: 48, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 48}},
+	{"pieces of four groups", ConvShape{N: 17, H: 4, W: 5, C: 32, K: 32, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 4}},
+	{"pieces with asymmetric padding and dilation", ConvShape{N: 10, H: 8, W: 6, C: 16, K: 32, R: 3, S: 3, Stride: [2]int{1, 2}, Dilation: [2]int{2, 1}, Pad: [4]int{0, 1, 3, 2}, Groups: 1}},
 	{"depthwise with a multiplier", ConvShape{N: 1, H: 5, W: 5, C: 3, K: 6, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 3}},
 }
 
 func TestConvolution(t *testing.T) {
 	for _, c := range convShapes {
 		t.Run(c.name, func(t *testing.T) {
-			t.Run("float64", func(t *testing.T) { checkConv(t, portable[float64](), c.shape) })
-			t.Run("float32", func(t *testing.T) { checkConv(t, portable[float32](), c.shape) })
-			if fastest != nil {
-				t.Run(fastest.name, func(t *testing.T) { checkConv(t, fastest, c.shape) })
+			t.Run("float64", func(t *testing.T) { checkConv(t, tiles(portable[float64]()), c.shape) })
+			for _, f := range families32 {
+				t.Run(f.name, func(t *testing.T) {
+					taken := checkConv(t, f, c.shape)
+					if taken < 3 && (f.name != "onednn" || c.shape.C%8 == 0 && c.shape.K%8 == 0) {
+						t.Errorf("%d of 3 members were there", taken)
+					}
+				})
 			}
 		})
 	}
@@ -178,8 +241,9 @@ func TestConvolutionOfAnyShape(t *testing.T) {
 			continue
 		}
 		t.Run(fmt.Sprintf("%+v", s), func(t *testing.T) {
-			checkConv(t, microFor[float32](), s)
-			checkConv(t, portable[float32](), s)
+			for _, f := range families32 {
+				checkConv(t, f, s)
+			}
 		})
 	}
 }
@@ -192,14 +256,16 @@ var epilogues = func() (all []Epilogue) {
 	return all
 }()
 
-// checkEpilogue compares a convolution with an epilogue with plain loops, both
-// with what is added elsewhere and with it in the result's memory.
-func checkEpilogue[T Float](t *testing.T, plan EpiloguePlan[T], s ConvShape, e Epilogue) {
+// checkEpilogue compares a convolution with an epilogue with sums of products,
+// both with what is added elsewhere and with it in the result's memory.
+func checkEpilogue[T Float](t *testing.T, f family[T], s ConvShape, e Epilogue, sums []summed) {
 	t.Helper()
+	plan, ok := f.forward(s, e)
+	if !ok {
+		return
+	}
 	x, w, y := operands[T](s)
 	var bias, add []T
-	want := make([]summed, len(y))
-	s.visit(func(xi, wi, yi int) { want[yi].add(float64(x[xi]), float64(w[wi])) })
 	if e.Bias {
 		bias = make([]T, s.K)
 		for k := range bias {
@@ -209,6 +275,7 @@ func checkEpilogue[T Float](t *testing.T, plan EpiloguePlan[T], s ConvShape, e E
 	if e.Add {
 		add = y
 	}
+	want := append([]summed(nil), sums...)
 	for i := range want {
 		if e.Bias {
 			want[i].add(float64(bias[i%s.K]), 1)
@@ -221,58 +288,209 @@ func checkEpilogue[T Float](t *testing.T, plan EpiloguePlan[T], s ConvShape, e E
 		}
 	}
 	got, scratch := make([]T, len(y)), make([]T, plan.Scratch)
-	for range 2 {
+	for _, inPlace := range []bool{false, true} {
 		for i := range scratch {
 			scratch[i] = T(math.NaN())
 		}
 		for i := range got {
 			got[i] = T(math.NaN())
 		}
-		if e.Add && &add[0] != &y[0] {
+		if inPlace && e.Add {
 			copy(got, y)
 			add = got
 		}
 		if err := plan.Run(got, x, w, bias, add, scratch); err != nil {
-			t.Fatalf("%v: %v", e, err)
+			t.Fatalf("%s, %v: %v", f.name, e, err)
 		}
-		compare(t, e.String(), got, want)
-		if e.Add {
-			add = got // what is added is in the memory of the result
-		}
+		compare(t, f.name+", "+e.String(), got, want)
 	}
 }
 
 func TestConvolutionWithEpilogue(t *testing.T) {
 	for _, c := range convShapes {
 		t.Run(c.name, func(t *testing.T) {
+			x, w, y := operands[float64](c.shape)
+			sums := make([]summed, len(y))
+			c.shape.visit(func(xi, wi, yi int) { sums[yi].add(x[xi], w[wi]) })
+			checkEpilogue(t, tiles(portable[float64]()), c.shape, Epilogue{Bias: true, Add: true, ReLU: true}, sums)
 			for _, e := range epilogues {
-				checkEpilogue(t, convForwardEpilogue(portable[float64](), c.shape, e), c.shape, e)
-				checkEpilogue(t, convForwardEpilogue(portable[float32](), c.shape, e), c.shape, e)
-				checkEpilogue(t, ConvForwardEpilogue[float32](c.shape, e), c.shape, e)
+				// Without the first family, plain Go, which has the last one's
+				// epilogue and would take most of the time.
+				for _, f := range families32[1:] {
+					checkEpilogue(t, f, c.shape, e, sums)
+				}
 			}
 		})
 	}
 }
 
-func TestConvolutionAllocatesNothing(t *testing.T) {
-	for _, s := range []ConvShape{conv3x3(8, 16, 16, 20, 1), conv3x3(8, 16, 3, 16, 2)} {
+// TestConvolutionShowsNaN: a broken activation must not be hidden by a ReLU.
+func TestConvolutionShowsNaN(t *testing.T) {
+	for _, s := range []ConvShape{conv3x3(8, 8, 16, 16, 1), conv3x3(1, 3, 3, 5, 1)} {
 		x, w, y := operands[float32](s)
+		x[0] = float32(math.NaN())
+		for _, f := range families32 {
+			for _, e := range epilogues {
+				plan, ok := f.forward(s, e)
+				if !ok {
+					continue
+				}
+				bias, add := make([]float32, s.K), make([]float32, len(y))
+				if err := plan.Run(y, x, w, bias, add, make([]float32, plan.Scratch)); err != nil {
+					t.Fatal(err)
+				}
+				if y[0] == y[0] {
+					t.Errorf("%s, %v: the result at a NaN of the image is %v, want NaN", f.name, e, y[0])
+				}
+			}
+		}
+	}
+}
+
+// TestConvolutionSeesWrittenWeights: weights that changed in place since the
+// last run must be used as they are.
+func TestConvolutionSeesWrittenWeights(t *testing.T) {
+	s := conv3x3(16, 8, 16, 16, 1)
+	x, w, y := operands[float32](s)
+	for _, f := range families32 {
+		forward, _ := f.forward(s, Epilogue{})
+		data, _ := f.data(s)
 		for _, c := range []struct {
 			name      string
 			plan      ConvPlan[float32]
-			dst, a, b []float32
-		}{
-			{"forward", ConvForward[float32](s), y, x, w},
-			{"backward data", ConvBackwardData[float32](s), x, y, w},
-			{"backward weights", ConvBackwardWeights[float32](s), w, x, y},
-		} {
-			dst, scratch := make([]float32, len(c.dst)), make([]float32, c.plan.Scratch)
-			if n := testing.AllocsPerRun(20, func() {
-				if err := c.plan.Run(dst, c.a, c.b, scratch); err != nil {
+			images, g []float32
+		}{{"forward", forward.plain(), y, x}, {"data", data, x, y}} {
+			before, after, again := make([]float32, len(c.images)), make([]float32, len(c.images)), make([]float32, len(c.images))
+			scratch := make([]float32, c.plan.Scratch)
+			// One weight, the last, is what a comparison by samples misses.
+			last := &w[len(w)-1]
+			old := *last
+			for _, r := range []struct {
+				dst    []float32
+				weight float32
+			}{{before, old}, {after, old + 1}, {again, old}} {
+				*last = r.weight
+				if err := c.plan.Run(r.dst, c.g, w, scratch); err != nil {
 					t.Fatal(err)
 				}
-			}); n != 0 {
-				t.Errorf("%s of %+v allocates %v times in a run, want none", c.name, s, n)
+			}
+			if slices.Equal(before, after) {
+				t.Errorf("%s, %s: a weight changed and the result did not", f.name, c.name)
+			}
+			if !slices.Equal(before, again) {
+				t.Errorf("%s, %s: the weight is as before and the result is not", f.name, c.name)
+			}
+		}
+	}
+}
+
+// TestConvolutionsAtOnce runs plans of one shape, which share oneDNN's
+// primitives, in several goroutines.
+func TestConvolutionsAtOnce(t *testing.T) {
+	s := conv3x3(19, 8, 16, 24, 1)
+	x, w, y := operands[float32](s)
+	for _, f := range families32 {
+		t.Run(f.name, func(t *testing.T) {
+			var all sync.WaitGroup
+			for member := range 3 {
+				var want []float32
+				for g := range 4 {
+					run := func() []float32 {
+						var plan ConvPlan[float32]
+						dst, a, b := y, x, w
+						switch member {
+						case 0:
+							p, _ := f.forward(s, Epilogue{})
+							plan = p.plain()
+						case 1:
+							dst, a, b = x, y, w
+							plan, _ = f.data(s)
+						case 2:
+							dst, a, b = w, x, y
+							plan, _ = f.weights(s)
+						}
+						got := make([]float32, len(dst))
+						scratch := make([]float32, plan.Scratch)
+						for range 5 {
+							if err := plan.Run(got, a, b, scratch); err != nil {
+								t.Error(err)
+							}
+						}
+						return got
+					}
+					if g == 0 {
+						want = run()
+						continue
+					}
+					all.Go(func() {
+						if !slices.Equal(run(), want) {
+							t.Errorf("member %d computed something else beside others", member)
+						}
+					})
+				}
+			}
+			all.Wait()
+		})
+	}
+}
+
+func TestConvolutionRefusesWrongLengths(t *testing.T) {
+	s := conv3x3(8, 16, 16, 16, 1)
+	x, w, y := operands[float32](s)
+	forward, data, weights := ConvForward[float32](s), ConvBackwardData[float32](s), ConvBackwardWeights[float32](s)
+	full := ConvForwardEpilogue[float32](s, Epilogue{Bias: true, Add: true})
+	scratch := make([]float32, max(forward.Scratch, data.Scratch, weights.Scratch, full.Scratch))
+	bias := make([]float32, s.K)
+	short := func(v []float32) []float32 { return v[:len(v)-1] }
+	for _, c := range []struct {
+		name, want string
+		err        error
+	}{
+		{"a short result", "elements of result, got", forward.Run(short(y), x, w, scratch)},
+		{"short images", "elements of images, got", forward.Run(y, short(x), w, scratch)},
+		{"short weights", "elements of weights, got", forward.Run(y, x, short(w), scratch)},
+		{"weights that are too long", "elements of weights, got", forward.Run(y, x, x, scratch)},
+		{"no scratch", "elements of scratch, got 0", forward.Run(y, x, w, nil)},
+		{"no bias", "16 elements of bias, got 0", full.Run(y, x, w, nil, y, scratch)},
+		{"no addend", "elements of addend, got 0", full.Run(y, x, w, bias, nil, scratch)},
+		{"a short derivative", "elements of result's derivative, got", data.Run(x, short(y), w, scratch)},
+		{"a short derivative by the weights", "elements of weights' derivative, got", weights.Run(short(w), x, y, scratch)},
+	} {
+		if c.err == nil || !strings.Contains(c.err.Error(), c.want) || !strings.HasPrefix(c.err.Error(), "kernel: convolution") {
+			t.Errorf("%s: the error is %v, want one with %q", c.name, c.err, c.want)
+		}
+	}
+	if err := full.Run(y, x, w, bias, y, scratch); err != nil {
+		t.Errorf("with all operands: %v", err)
+	}
+}
+
+func TestConvolutionAllocatesNothing(t *testing.T) {
+	for _, s := range []ConvShape{conv3x3(9, 16, 16, 24, 1), conv3x3(9, 16, 3, 16, 2)} {
+		x, w, y := operands[float32](s)
+		for _, f := range families32 {
+			forward, _ := f.forward(s, Epilogue{Bias: true, Add: true, ReLU: true})
+			plain, _ := f.forward(s, Epilogue{})
+			data, _ := f.data(s)
+			weights, _ := f.weights(s)
+			scratch := make([]float32, max(forward.Scratch, plain.Scratch, data.Scratch, weights.Scratch))
+			dst, bias := make([]float32, max(len(x), len(w), len(y))), make([]float32, s.K)
+			for _, c := range []struct {
+				name string
+				run  func() error
+			}{
+				{"forward", func() error { return plain.Run(dst[:len(y)], x, w, nil, nil, scratch) }},
+				{"forward with an epilogue", func() error { return forward.Run(dst[:len(y)], x, w, bias, y, scratch) }},
+				{"backward data", func() error { return data.Run(dst[:len(x)], y, w, scratch) }},
+				{"backward weights", func() error { return weights.Run(dst[:len(w)], x, y, scratch) }},
+			} {
+				if n := testing.AllocsPerRun(20, func() {
+					if err := c.run(); err != nil {
+						t.Fatal(err)
+					}
+				}); n != 0 {
+					t.Errorf("%s of %+v by %s allocates %v times in a run, want none", c.name, s, f.name, n)
+				}
 			}
 		}
 	}

@@ -3,8 +3,12 @@ package kernel
 // Describe says in a few words, for a person, which arithmetic computes in
 // float32 on this processor.
 func Describe() string {
+	ours := "portable Go"
 	if fastest != nil {
-		return "portable Go, matrix products in AVX2 assembly"
+		ours = "portable Go, matrix products in AVX2 assembly"
 	}
-	return "portable Go"
+	if version, linked := OneDNN(); linked {
+		return "oneDNN " + version + " for convolutions of eight images and more, for the rest " + ours
+	}
+	return ours
 }
