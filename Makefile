@@ -64,9 +64,13 @@ lint: ## gofmt, go vet (also without cgo), staticcheck, module file
 		go vet -tags "$$tags" ./... && go tool staticcheck -tags "$$tags" ./...; fi
 	go mod tidy -diff
 
+# More for the benchmarks: -short shows that every row can be measured, and
+# -bench.markdown=docs/PERFORMANCE.md writes the table where it is shown.
+BENCH ?=
+
 .PHONY: bench
-bench: setup ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: setup ## compare with PyTorch and other peers, on an idle machine; writes bench.json
+	go test -run '^$$' -bench '^BenchmarkTable$$' -benchtime 1x -timeout 60m -tags '$(TAGS)' . -bench.json=bench.json $(BENCH)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME each
