@@ -74,6 +74,7 @@ var only = []struct {
 }{
 	{dependency: "github.com/yalue/onnxruntime_go", importers: []string{"teachers/internal/ort"}},
 	{dependency: "google.golang.org/protobuf", importers: []string{"onnx/internal/pb"}, tests: []string{"onnx"}},
+	{dependency: "github.com/google/pprof", importers: []string{"student/vm"}},
 	{dependency: "github.com/google/renameio", importers: []string{"onnx/wholefile"}},
 	{dependency: "github.com/urfave/cli", importers: []string{"cmd/distill"}},
 	{dependency: "github.com/schollz/progressbar", importers: []string{"cmd/distill"}},

@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/student/vm"
 	"github.com/onnxdistill/onnxdistill/student/zoo"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
@@ -35,7 +37,26 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-func learnerForBenchmark(b *testing.B, name string, batch int) (*Learner, *Sample) {
+// BenchmarkStepProfile logs where the time of a step goes; run it with -v.
+func BenchmarkStepProfile(b *testing.B) {
+	for _, name := range []string{"wrn-16-1", "wrn-16-2"} {
+		b.Run(name, func(b *testing.B) {
+			l, s := learnerForBenchmark(b, name, 128, vm.WithProfile())
+			for b.Loop() {
+				if _, err := l.Compute(s, true); err != nil {
+					b.Fatal(err)
+				}
+			}
+			var table strings.Builder
+			if err := l.Profile().WriteTable(&table); err != nil {
+				b.Fatal(err)
+			}
+			b.Logf("%v\n%v", l.Memory(), &table)
+		})
+	}
+}
+
+func learnerForBenchmark(b *testing.B, name string, batch int, opts ...vm.Option) (*Learner, *Sample) {
 	b.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -74,7 +95,7 @@ func learnerForBenchmark(b *testing.B, name string, batch int) (*Learner, *Sampl
 		s.Labels[i] = i % classes
 		s.Signals.Logits[i*classes+s.Labels[i]] = 5
 	}
-	l, err := NewLearner(model, batch, normalizer, Objective{c.Loss, true, pairs}, optimizer)
+	l, err := NewLearner(model, batch, normalizer, Objective{c.Loss, true, pairs}, optimizer, opts...)
 	must(err)
 	b.Cleanup(func() { l.Close() })
 	return l, s

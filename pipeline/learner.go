@@ -58,8 +58,9 @@ type Objective struct {
 }
 
 // NewLearner builds the training graph of model for batches of exactly batch
-// images: network, objective and gradients.
-func NewLearner(model *student.Model, batch int, normalizer *preprocess.Normalizer, o Objective, optimizer optim.Optimizer) (*Learner, error) {
+// images: network, objective and gradients. The options are those of the
+// machine that runs it.
+func NewLearner(model *student.Model, batch int, normalizer *preprocess.Normalizer, o Objective, optimizer optim.Optimizer, opts ...vm.Option) (*Learner, error) {
 	g, err := model.Graph(batch, student.Train)
 	if err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func NewLearner(model *student.Model, batch int, normalizer *preprocess.Normaliz
 	for _, u := range g.Updates {
 		outputs = append(outputs, u.Node)
 	}
-	if l.machine, err = vm.New(g.Expr, outputs); err != nil {
+	if l.machine, err = vm.New(g.Expr, outputs, opts...); err != nil {
 		return nil, err
 	}
 	l.gradients = gorgonia.NodesToValueGrads(g.Params)
@@ -99,7 +100,7 @@ func (l *Learner) objective(o Objective) error {
 	batch := l.graph.Image.Shape()[0]
 	var err error
 	var target, softTarget *gorgonia.Node // [batch, classes]
-	if target, l.labels, err = l.newInput("labels", batch, l.classes); err != nil {
+	if target, l.labels, err = l.newInput("loss/ce/labels", batch, l.classes); err != nil {
 		return err
 	}
 	alpha := o.Alpha
@@ -114,7 +115,7 @@ func (l *Learner) objective(o Objective) error {
 		return err
 	}
 	if alpha > 0 {
-		if softTarget, l.logits, err = l.newInput("teacher/logits", batch, l.classes); err != nil {
+		if softTarget, l.logits, err = l.newInput("loss/kd/teacher", batch, l.classes); err != nil {
 			return err
 		}
 		kd, err := loss.KD(l.graph.Logits, softTarget, o.Temperature)
@@ -130,7 +131,7 @@ func (l *Learner) objective(o Objective) error {
 		if err != nil {
 			return err
 		}
-		teacherMap, values, err := l.newInput("teacher/"+p.Student, batch, p.TeacherSize[0], p.TeacherSize[1])
+		teacherMap, values, err := l.newInput("loss/at/"+p.Student+"/teacher", batch, p.TeacherSize[0], p.TeacherSize[1])
 		if err != nil {
 			return err
 		}
@@ -162,7 +163,7 @@ func (l *Learner) newInput(name string, shape ...int) (*gorgonia.Node, []float32
 // add appends a term whose weight is an input, so that it can change between
 // steps.
 func (l *Learner) add(name string, value *gorgonia.Node, weight float64) error {
-	w := gorgonia.NewScalar(l.graph.Expr, tensor.Float32, gorgonia.WithName("weight/"+name))
+	w := gorgonia.NewScalar(l.graph.Expr, tensor.Float32, gorgonia.WithName("loss/"+name+"/weight"))
 	if err := gorgonia.Let(w, gorgonia.NewF32(float32(weight))); err != nil {
 		return fmt.Errorf("pipeline: weight of %s: %w", name, err)
 	}
@@ -242,6 +243,13 @@ func (l *Learner) Update(lr float64) error {
 	}
 	return l.model.Apply(l.graph.Updates)
 }
+
+// Memory reports the plan of the machine that trains.
+func (l *Learner) Memory() vm.Memory { return l.machine.Memory() }
+
+// Profile returns where the time of the steps so far went, without the
+// optimiser's; nil for a learner made without vm.WithProfile.
+func (l *Learner) Profile() *vm.Profile { return l.machine.Profile() }
 
 // Close releases the machine.
 func (l *Learner) Close() error { return l.machine.Close() }

@@ -8,7 +8,7 @@ func AttentionSum[T Float](pixels, c int, f AbsPower) (run func(dst, x []T) erro
 	if f.polynomial() == 2 {
 		k := T(f.C)
 		return PerRow(pixels, 1, c, func(dst, x []T) {
-			for i := range dst {
+			for i := vectorSquares(floats32(dst), floats32(x), c, float32(k)); i < len(dst); i++ {
 				dst[i] = k * squares(x[i*c:(i+1)*c])
 			}
 		})
@@ -39,28 +39,50 @@ func squares[T Float](x []T) T {
 	return s + t
 }
 
-// AttentionSpread plans dst[pixels, c] = g[pixels] · f(x[·, c]), the derivative
-// of AttentionSum of which f is the derivative.
-func AttentionSpread[T Float](pixels, c int, f AbsPower) (run func(dst, x, g []T) error) {
-	if n := f.polynomial(); n == 1 || n == 0 {
-		k := T(f.C)
-		return PerRow2(pixels, c, c, 1, func(dst, x, g []T) {
-			for i, v := range g {
-				row, kv := dst[i*c:(i+1)*c], k*v
-				for j, e := range x[i*c : (i+1)*c] {
-					row[j] = power(kv, e, n)
-				}
-			}
-		})
+// AttentionSpread plans dst[pixels, c] = g[pixels] · f(x[·, c]) + add[pixels, c],
+// the derivative of AttentionSum of which f is the derivative. A nil add is
+// none; dst may be x or add.
+func AttentionSpread[T Float](pixels, c int, f AbsPower) (run func(dst, x, g, add []T) error) {
+	n, k := f.polynomial(), T(f.C)
+	// at computes one element. The conversions keep compilers from fusing the
+	// product with a sum that follows.
+	at := func(x, v T) T {
+		switch n {
+		case 0:
+			return T(k * v)
+		case 1:
+			return T(k * v * x)
+		}
+		return T(v * T(f.at(float64(x))))
 	}
-	return PerRow2(pixels, c, c, 1, func(dst, x, g []T) {
-		for i, v := range g {
-			row := dst[i*c : (i+1)*c]
-			for j, e := range x[i*c : (i+1)*c] {
-				row[j] = v * T(f.at(float64(e)))
+	var d, a, m, s []T
+	loop := NewLoop(pixels, rowGrain(c), func(from, to int) {
+		dst, x, g := d[from*c:to*c], a[from*c:to*c], m[from:to]
+		var add []T
+		if s != nil {
+			add = s[from*c : to*c]
+		}
+		i := 0
+		if n == 1 {
+			i = vectorSpread(floats32(dst), floats32(x), floats32(g), floats32(add), c, float32(k))
+		}
+		for ; i < len(g); i++ {
+			row := dst[i*c:][:c]
+			for j, e := range x[i*c:][:c] {
+				y := at(e, g[i])
+				if add != nil {
+					y += add[i*c+j]
+				}
+				row[j] = y
 			}
 		}
 	})
+	return func(dst, x, g, add []T) error {
+		d, a, m, s = dst, x, g, add
+		err := loop.Run()
+		d, a, m, s = nil, nil, nil, nil
+		return err
+	}
 }
 
 // largest returns the index of the first element of x that is largest by

@@ -92,7 +92,7 @@ func TestLargeRows(t *testing.T) {
 			for i := range wide {
 				wide[i] = sums[i/d] * 2 * x[i]
 			}
-			if err := AttentionSpread[float64](rows, d, AbsPower{C: 2, P: 1, Odd: true})(spread, x, sums); err != nil {
+			if err := AttentionSpread[float64](rows, d, AbsPower{C: 2, P: 1, Odd: true})(spread, x, sums, nil); err != nil {
 				t.Fatal(err)
 			}
 			for i := range wide {

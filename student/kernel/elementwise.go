@@ -259,7 +259,11 @@ func power[T Float](c, x T, n int) T {
 
 // AbsPow returns f as a function for Unary.
 func AbsPow[T Float](f AbsPower) func(dst, x []T) {
-	if n, c := f.polynomial(), T(f.C); n >= 0 {
+	n, c := f.polynomial(), T(f.C)
+	if n == 2 && c == 1 {
+		return func(dst, x []T) { Mul(dst, x, x) }
+	}
+	if n >= 0 {
 		return func(dst, x []T) {
 			x = x[:len(dst)]
 			for i := range dst {

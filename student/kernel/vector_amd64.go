@@ -37,6 +37,27 @@ func vectorMul(dst, a, b []float32) int {
 	return n
 }
 
+// vectorSquares sets dst[i] to k times the sum of the squares of row i of c
+// elements of x. Its sums are not in the order of a loop.
+func vectorSquares(dst, x []float32, c int, k float32) int {
+	if fastest == nil || c%8 != 0 || len(dst) == 0 {
+		return 0
+	}
+	squares8(&dst[0], &x[:len(dst)*c][0], len(dst), c, k)
+	return len(dst)
+}
+
+// vectorSpread sets row i of c elements of dst to k·g[i]·x + add, where a nil
+// add is none. It counts rows.
+func vectorSpread(dst, x, g, add []float32, c int, k float32) int {
+	if fastest == nil || c%8 != 0 || len(g) == 0 {
+		return 0
+	}
+	n := len(g) * c
+	spread8(&dst[:n][0], &x[:n][0], &g[0], first(add, n), len(g), c, k)
+	return len(g)
+}
+
 func vectorLength(dst []float32) int {
 	if fastest == nil {
 		return 0
@@ -55,3 +76,9 @@ func add8(dst, a, b *float32, n int)
 
 //go:noescape
 func mul8(dst, a, b *float32, n int)
+
+//go:noescape
+func squares8(dst, x *float32, rows, c int, k float32)
+
+//go:noescape
+func spread8(dst, x, weights, add *float32, rows, c int, k float32)

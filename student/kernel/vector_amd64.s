@@ -156,3 +156,77 @@ eight:
 end:
 	VZEROUPPER
 	RET
+
+// func squares8(dst, x *float32, rows, c int, k float32)
+TEXT ·squares8(SB), NOSPLIT, $0-36
+	MOVQ  dst+0(FP), DI
+	MOVQ  x+8(FP), SI
+	MOVQ  rows+16(FP), CX
+	MOVQ  c+24(FP), R8
+	VMOVSS k+32(FP), X15
+
+row:
+	VXORPS Y0, Y0, Y0
+	MOVQ   R8, AX
+
+eight:
+	VMOVUPS     (SI), Y1
+	VFMADD231PS Y1, Y1, Y0
+	ADDQ        $32, SI
+	SUBQ        $8, AX
+	JNZ         eight
+	VEXTRACTF128 $1, Y0, X1
+	VADDPS      X1, X0, X0
+	VHADDPS     X0, X0, X0
+	VHADDPS     X0, X0, X0
+	VMULSS      X15, X0, X0
+	VMOVSS      X0, (DI)
+	ADDQ        $4, DI
+	DECQ        CX
+	JNZ         row
+	VZEROUPPER
+	RET
+
+// func spread8(dst, x, weights, add *float32, rows, c int, k float32)
+TEXT ·spread8(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         weights+16(FP), DX
+	MOVQ         add+24(FP), BX
+	MOVQ         rows+32(FP), CX
+	MOVQ         c+40(FP), R8
+	SHLQ         $2, R8
+	VBROADCASTSS k+48(FP), Y15
+
+row:
+	VBROADCASTSS (DX), Y0
+	VMULPS       Y15, Y0, Y0
+	XORQ         AX, AX
+	TESTQ        BX, BX
+	JNZ          sum
+
+eight:
+	VMULPS  (SI)(AX*1), Y0, Y1
+	VMOVUPS Y1, (DI)(AX*1)
+	ADDQ    $32, AX
+	CMPQ    AX, R8
+	JLT     eight
+	JMP     next
+
+sum:
+	VMULPS  (SI)(AX*1), Y0, Y1
+	VADDPS  (BX)(AX*1), Y1, Y1
+	VMOVUPS Y1, (DI)(AX*1)
+	ADDQ    $32, AX
+	CMPQ    AX, R8
+	JLT     sum
+	ADDQ    R8, BX
+
+next:
+	ADDQ R8, SI
+	ADDQ R8, DI
+	ADDQ $4, DX
+	DECQ CX
+	JNZ  row
+	VZEROUPPER
+	RET

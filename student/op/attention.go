@@ -84,21 +84,32 @@ func spreadPow(x, g *gorgonia.Node, f kernel.AbsPower) (*gorgonia.Node, error) {
 	}
 	pixels, c := s[0]*s[1]*s[2], s[3]
 	constant := f.Derivative().Zero()
-	return apply2("AttentionSpread", fmt.Sprintf("c=%v p=%v odd=%v", f.C, f.P, f.Odd), s, x, g, plan2(true,
-		func() binary[float32] { return kernel.AttentionSpread[float32](pixels, c, f) },
-		func() binary[float64] { return kernel.AttentionSpread[float64](pixels, c, f) }),
-		[]bool{constant, false},
-		func(x, g, _, grad *gorgonia.Node) (dx, dg *gorgonia.Node, err error) {
+	return apply(&formula{
+		core:  newCore("AttentionSpread", fmt.Sprintf("c=%v p=%v odd=%v", f.C, f.P, f.Odd), s, x, g),
+		value: typed(planSpread[float32](pixels, c, f), planSpread[float64](pixels, c, f)),
+		power: f,
+		fixed: []bool{constant, false},
+		slope: slope2(func(x, g, _, grad *gorgonia.Node) (dx, dg *gorgonia.Node, err error) {
 			var s steps
 			if !constant {
 				dx = s.take(Mul(grad, s.take(spreadPow(x, g, f.Derivative()))))
 			}
 			dg, err = s.end(SumRows(s.take(Mul(grad, s.take(absPow("AbsPow", x, f))))))
 			return dx, dg, err
-		},
-		func(fm form) string {
+		}),
+		emit: func(fm form) string {
 			return fm.node("Mul", []string{fm.unsqueeze(fm.in[1], 1), fm.absPow(f.C, f.P, f.Odd, fm.in[0])})
-		})
+		},
+	}, x, g)
+}
+
+func planSpread[T kernel.Float](pixels, c int, f kernel.AbsPower) func() Plan {
+	return func() Plan {
+		run := kernel.AttentionSpread[T](pixels, c, f)
+		return Plan{InPlace: true, Run: func(dst kernel.Buffer, src []kernel.Buffer, _ kernel.Buffer) error {
+			return run(kernel.Of[T](dst), kernel.Of[T](src[0]), kernel.Of[T](src[1]), nil)
+		}}
+	}
 }
 
 // pick returns, for each pixel, the element of v [N, H, W, C] at the channel

@@ -30,7 +30,8 @@ type formula struct {
 
 	emit func(f form) string
 
-	eps float64 // of batch normalisations
+	eps   float64         // of batch normalisations
+	power kernel.AbsPower // of AttentionSpread
 }
 
 // Do implements gorgonia.Op.

@@ -141,7 +141,7 @@ func Fusions(order, outputs gorgonia.Nodes) []Group {
 	}
 	var groups []Group
 	for _, pattern := range []func(*gorgonia.Node) (Group, bool){
-		f.batchNormTrain, f.batchNormInference, f.batchNormBack, f.convolution,
+		f.batchNormTrain, f.batchNormInference, f.batchNormBack, f.convolution, f.spread,
 	} {
 		for _, n := range order {
 			if f.taken[n] {
@@ -490,6 +490,33 @@ func planEpilogue[T kernel.Float](p kernel.EpiloguePlan[T], bias, add int) Group
 		return p.Run(kernel.Of[T](dst[0]), kernel.Of[T](src[0]), kernel.Of[T](src[1]), b, a, kernel.Of[T](scratch))
 	}
 	return g
+}
+
+// spread finds an AttentionSpread and the sum with the derivative that comes
+// from elsewhere.
+func (f *fuser) spread(n *gorgonia.Node) (g Group, ok bool) {
+	o, ok := n.Op().(*formula)
+	if !ok || o.name != "AttentionSpread" {
+		return g, false
+	}
+	add := f.summand(n)
+	if add == nil {
+		return g, false
+	}
+	sum := f.only(n)
+	g = Group{Nodes: gorgonia.Nodes{n, sum}, Results: gorgonia.Nodes{sum}, Operands: append(Operands(n), add)}
+	pixels, c := rowsOf(o.out)
+	g.Plan = groupTyped(
+		func() GroupPlan { return planSpreadSum(kernel.AttentionSpread[float32](pixels, c, o.power)) },
+		func() GroupPlan { return planSpreadSum(kernel.AttentionSpread[float64](pixels, c, o.power)) })
+	return g, true
+}
+
+// planSpreadSum makes a group's plan of AttentionSpread's.
+func planSpreadSum[T kernel.Float](run func(dst, x, g, add []T) error) GroupPlan {
+	return GroupPlan{InPlace: []Overwrite{{0, 2}, {0, 0}}, Run: func(dst, src []kernel.Buffer, _ kernel.Buffer) error {
+		return run(kernel.Of[T](dst[0]), kernel.Of[T](src[0]), kernel.Of[T](src[1]), kernel.Of[T](src[2]))
+	}}
 }
 
 // groupTyped chooses between the plans of the two element types.

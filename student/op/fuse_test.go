@@ -103,6 +103,9 @@ func TestFusions(t *testing.T) {
 			gated := take(op.Gate(other, take(op.BatchNorm(in["x"], stats, in["scale"], in["shift"], 1e-5))))
 			return derived(sum(gated), in["x"])
 		}, []string{"BatchStats+BatchNorm+ReLU"}},
+		{"attention's derivative that meets another", func(in map[string]*gorgonia.Node) gorgonia.Nodes {
+			return derived(take(op.Add(sum(take(op.AttentionMap(in["x"], op.MapSumPow, 2))), sum(in["x"]))), in["x"])
+		}, []string{"AttentionSpread+Add"}},
 		{"ReLU of a sum", func(in map[string]*gorgonia.Node) gorgonia.Nodes {
 			return derived(sum(relu(take(op.Add(bn(in, in["x"]), in["y"])))), in["x"])
 		}, []string{"BatchStats+BatchNorm+Add+ReLU"}},

@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"gorgonia.org/gorgonia"
 
@@ -65,6 +66,7 @@ type Machine struct {
 	outputs []*value
 	arenas  arenas
 	memory  Memory
+	clock   *clock // nil without WithProfile
 
 	at     int // step under way, for the error of a panic
 	finite bool
@@ -108,6 +110,9 @@ func New(g *gorgonia.ExprGraph, outputs gorgonia.Nodes, opts ...Option) (*Machin
 	if err := m.compile(g, outputs); err != nil {
 		return nil, err
 	}
+	if m.clock != nil {
+		m.clock.steps = make([]time.Duration, len(m.steps))
+	}
 	return m, nil
 }
 
@@ -134,7 +139,7 @@ func (m *Machine) RunAll() (err error) {
 			}
 		}
 	}
-	if err := m.runSteps(); err != nil {
+	if err := m.runTimed(); err != nil {
 		return err
 	}
 	for _, v := range m.outputs {
@@ -142,6 +147,20 @@ func (m *Machine) RunAll() (err error) {
 			return &NodeError{Node: v.node, Err: err}
 		}
 	}
+	return nil
+}
+
+// runTimed runs the steps and, where there is a clock, counts the run.
+func (m *Machine) runTimed() error {
+	if m.clock == nil {
+		return m.runSteps()
+	}
+	start := time.Now()
+	if err := m.runSteps(); err != nil {
+		return err
+	}
+	m.clock.runs++
+	m.clock.time += time.Since(start)
 	return nil
 }
 
@@ -161,8 +180,15 @@ func (m *Machine) runSteps() (err error) {
 		if m.poison {
 			s.poison()
 		}
+		var start time.Time
+		if m.clock != nil {
+			start = time.Now()
+		}
 		if err := s.run(s.dst, s.src, s.scratch); err != nil {
 			return s.error(err, nil)
+		}
+		if m.clock != nil {
+			m.clock.steps[i] += time.Since(start)
 		}
 		if m.finite { // nothing is fused
 			if err := checkFinite(s.nodes[0], s.dst[0]); err != nil {

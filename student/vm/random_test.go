@@ -212,6 +212,14 @@ func randomGraph(g *testGraph, n int) gorgonia.Nodes {
 			y, err := op.L2Normalize(pick(rows), 0.1)
 			return y, &rows, err
 		},
+		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
+			x := pick(maps)
+			y, err := op.AttentionMap(x, op.MapSumPow, 2)
+			if err == nil {
+				y, err = op.BroadcastRows(y, x.Shape()[3])
+			}
+			return y, &maps, err
+		},
 		func() (*gorgonia.Node, *gorgonia.Nodes, error) { y, err := op.Mean(pick(rows)); return y, &reals, err },
 		func() (*gorgonia.Node, *gorgonia.Nodes, error) {
 			y, err := gorgonia.Sum(pick(maps))
