@@ -39,6 +39,11 @@ type TeacherConfig struct {
 	Size       int      `yaml:"size"`       // height and width the teacher's images are resized to; 0 is what the model fixes, else the data's
 	Layout     string   `yaml:"layout"`     // NCHW or NHWC, where the model leaves it open; empty decides by the graph
 	Output     string   `yaml:"output"`     // the output with the class scores; empty takes the only one
+
+	// Precision is that of the signals the student learns from, whether they are
+	// recorded or not: float16 or float32. Empty is float16 where they are
+	// recorded, see ResourcesConfig.Cache, and float32 where not.
+	Precision string `yaml:"precision"`
 }
 
 // DataConfig says where the labelled images are and how they are split.
@@ -96,7 +101,20 @@ type AugmentConfig struct {
 	Pad     int    `yaml:"pad"`      // pixels added on each side before a random crop; 0 is off
 	PadMode string `yaml:"pad_mode"` // reflect or zero
 	Flip    bool   `yaml:"flip"`     // mirror half of the images; wrong for digits and text
+
+	// Views is the number of different augmentations of each image, drawn from
+	// the seed; epoch e shows view e modulo Views. 0 draws anew in each epoch.
+	// ChooseViews is 8 with a teacher, whose signals can then be recorded, 0
+	// without, and 1 where images do not vary.
+	Views int `yaml:"views"`
 }
+
+// ChooseViews leaves AugmentConfig.Views open, and defaultViews is what it then
+// is with a teacher.
+const (
+	ChooseViews  = -1
+	defaultViews = 8
+)
 
 // ExportConfig shapes student.onnx.
 type ExportConfig struct {
@@ -105,11 +123,23 @@ type ExportConfig struct {
 }
 
 // ResourcesConfig bounds what a run takes. It does not change the student,
-// except through the number of threads, which fixes the order of sums.
+// except through the number of threads, which fixes the order of sums, and
+// through TeacherConfig.Precision where that is left open.
 type ResourcesConfig struct {
+	// Cache is the folder in which the teacher's signals are recorded, to be
+	// replayed in later epochs and runs: some 2 bytes for each number of the
+	// logits and maps, image and view. NoCache, or empty, records nothing.
+	Cache string `yaml:"cache"`
+
 	Threads     int    `yaml:"threads"`     // 0 is all cores
 	OnnxRuntime string `yaml:"onnxruntime"` // path of the shared library; empty searches
 }
+
+// NoCache is the ResourcesConfig.Cache that says that nothing is recorded.
+const NoCache = "none"
+
+// caches reports whether signals are to be recorded.
+func (r ResourcesConfig) caches() bool { return r.Cache != "" && r.Cache != NoCache }
 
 // The sets behind the choices in Config.
 var (
@@ -120,6 +150,7 @@ var (
 	Schedules      = []string{"constant", "step", "cosine", "one-cycle"}
 	PadModes       = []string{"reflect", "zero"}
 	Layouts        = []string{"NCHW", "NHWC"}
+	Precisions     = []string{"float16", "float32"}
 )
 
 // Default returns the recipe of Zagoruyko & Komodakis (2017) for CIFAR-10 with
@@ -136,7 +167,7 @@ func Default() Config {
 			Epochs: 30, Batch: 128, Seed: 1,
 			Optimizer: "sgd", LearningRate: 0.2, Momentum: 0.9, Nesterov: true, WeightDecay: 5e-4,
 			Schedule: "one-cycle",
-			Augment:  AugmentConfig{Pad: 4, PadMode: "reflect", Flip: true},
+			Augment:  AugmentConfig{Pad: 4, PadMode: "reflect", Flip: true, Views: ChooseViews},
 		},
 		Export: ExportConfig{Opset: 17, IR: 8},
 	}
@@ -173,6 +204,9 @@ func (c Config) Validate() error {
 	if c.Teacher.Layout != "" {
 		oneOf("teacher.layout", c.Teacher.Layout, Layouts)
 	}
+	if c.Teacher.Precision != "" {
+		oneOf("teacher.precision", c.Teacher.Precision, Precisions)
+	}
 	number("teacher.size", float64(c.Teacher.Size), 0, 4096, "is a number of pixels up to 4096, or 0 for the model's own")
 	if _, err := preprocess.Parse(c.Student.Preprocess); err != nil {
 		errs = append(errs, fmt.Errorf("config: student.preprocess: %w", err))
@@ -208,6 +242,7 @@ func (c Config) Validate() error {
 	number("training.warm_up", c.Training.WarmUp, 0, 0.9, "is a share between 0 and 0.9")
 	number("training.augment.pad", float64(c.Training.Augment.Pad), 0, 256, "lies between 0 (off) and 256")
 	oneOf("training.augment.pad_mode", c.Training.Augment.PadMode, PadModes)
+	number("training.augment.views", float64(c.Training.Augment.Views), ChooseViews, 1<<16, "is a number of views up to 65536, 0 for a new one in each epoch, or -1 to leave it open")
 	number("export.opset", float64(c.Export.Opset), 13, 21, "lies between 13 and 21")
 	number("export.ir", float64(c.Export.IR), 7, 10, "lies between 7 and 10")
 	number("resources.threads", float64(c.Resources.Threads), 0, 4096, "is 0 (all cores) or above")
@@ -242,6 +277,20 @@ func ReadConfig(path string) (Config, error) {
 
 func (a AugmentConfig) augment() data.Augment {
 	return data.Augment{Pad: a.Pad, PadMode: data.PadMode(a.PadMode), Flip: a.Flip}
+}
+
+// resolveViews settles AugmentConfig.Views.
+func (c *Config) resolveViews() {
+	a := &c.Training.Augment
+	switch {
+	case a.Views != ChooseViews:
+	case !a.augment().Enabled():
+		a.Views = 1
+	case c.Teacher.Path == "":
+		a.Views = 0
+	default:
+		a.Views = defaultViews
+	}
 }
 
 func (a AttentionConfig) attention() loss.AttentionConfig {

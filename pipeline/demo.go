@@ -79,7 +79,9 @@ func (c DemoConfig) config(alone bool) Config {
 	k.Student.Architecture = c.Student
 	k.Training.Epochs, k.Training.Seed = c.Epochs, c.Seed
 	k.Training.Batch = 50
-	k.Training.Augment = AugmentConfig{Pad: 2, PadMode: "reflect"} // a mirrored digit is no digit
+	// A mirrored digit is no digit. Each epoch has a view of its own, as nothing
+	// is recorded: the images are drawn for this once.
+	k.Training.Augment = AugmentConfig{Pad: 2, PadMode: "reflect"}
 	k.Resources = ResourcesConfig{Threads: c.Threads, OnnxRuntime: c.Library}
 	if !alone {
 		k.Teacher.Path = c.Teacher

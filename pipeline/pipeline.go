@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type Options struct {
 	Data     *data.Set               // used in place of Config.Data.Path; nil opens that
 	Hooks    []engine.Hooks[*Sample] // called at each point of the loop before the trainer's own
 	Version  string                  // of the program, for the student's metadata; empty leaves it out
+	Cache    string                  // for Resume: in place of ResourcesConfig.Cache; empty keeps that
 }
 
 // Train distils a student as c says and leaves it, with all that is needed to
@@ -55,6 +57,7 @@ func Resume(ctx context.Context, folder Folder, o Options) (*FinalMetrics, error
 	if _, final, err := folder.readMetrics(); err != nil || final != nil {
 		return final, err
 	}
+	c.Resources.Cache = cmp.Or(o.Cache, c.Resources.Cache)
 	u, err := prepare(ctx, c, o)
 	if err != nil {
 		return nil, err
@@ -93,7 +96,10 @@ func prepare(ctx context.Context, c Config, o Options) (*run, error) {
 // train runs the epochs that are left and finishes: the best student by
 // validation is exported, verified in ONNX Runtime and tested.
 func (u *run) train(ctx context.Context, folder Folder, p Progress, epochs []EpochMetrics) (*FinalMetrics, error) {
-	u.plan(p.Step)
+	if err := u.rest(p.Epoch); err != nil {
+		return nil, err
+	}
+	u.plan(p.Epoch, p.Step)
 	t := &trainer{run: u, folder: folder, progress: p, epochs: epochs}
 	state := &engine.State[*Sample]{
 		Network: u.learner, Iterator: u.samples,

@@ -41,11 +41,13 @@ type run struct {
 	learner   *Learner
 	scorer    *Scorer
 
-	stepTime time.Duration
+	stepTime time.Duration // of the student
 
 	closers []io.Closer // what close closes
 
-	teacher     teachers.Teacher // nil when the student learns alone
+	teacher     *teachers.Cached // nil when the student learns alone
+	signals     *teachers.Cache  // where its signals are recorded; nil where they are not
+	askTime     time.Duration    // of the teacher, per image
 	teacherSHA  string
 	teacherTop1 float64 // on the validation samples it was checked with
 	pairs       []TapPair
@@ -83,6 +85,7 @@ func (u *run) openData(ctx context.Context) error {
 		}
 		u.closers = append(u.closers, u.data)
 	}
+	u.config.resolveViews()
 	set, t := u.data, u.config.Training
 	say(u.reporter, "data     %s: %d classes, %dx%dx%d, %d training, %d validation, %d test images",
 		set.Format, len(set.Classes), set.H, set.W, set.C, set.Train.Len(), set.Val.Len(), set.Test.Len())
@@ -108,7 +111,7 @@ func (u *run) openData(ctx context.Context) error {
 	}
 	u.batches = set.Train.Len() / t.Batch
 	u.loader, err = data.NewLoader(set.Train, data.LoaderConfig{
-		Batch: t.Batch, Seed: t.Seed, Augment: t.Augment.augment(), Shuffle: true, DropLast: true,
+		Batch: t.Batch, Seed: t.Seed, Augment: t.Augment.augment(), Views: t.Augment.Views, Shuffle: true, DropLast: true,
 	})
 	return err
 }
@@ -275,6 +278,9 @@ func (u *run) samples(ctx context.Context, epoch, from int) iter.Seq2[*Sample, e
 				return
 			}
 		}
+		if err := u.recordRest(ctx, epoch); err != nil {
+			yield(nil, err)
+		}
 	}
 }
 
@@ -307,33 +313,37 @@ func teacherBatch(b data.Batch) teachers.Batch {
 
 // timeStep times one step without learning from it.
 func (u *run) timeStep(ctx context.Context) error {
-	var took time.Duration
-	for range 2 { // the first step also plans and warms up
-		start := time.Now()
-		for sample, err := range u.samples(ctx, 0, 0) {
-			if err != nil {
-				if ctx.Err() != nil {
-					return ErrInterrupted
-				}
-				return err
+	for sample, err := range u.samples(ctx, 0, 0) {
+		if err != nil {
+			if ctx.Err() != nil {
+				return ErrInterrupted
 			}
+			return err
+		}
+		for range 2 { // the first step also plans and warms up
+			start := time.Now()
 			if _, err := u.learner.Compute(sample, true); err != nil {
 				return err
 			}
-			break
+			u.stepTime = time.Since(start)
 		}
-		took = time.Since(start)
+		break
 	}
-	u.stepTime = took
 	return nil
 }
 
-// plan says what is ahead of a run that has taken some steps.
-func (u *run) plan(taken int) {
+// plan says what is ahead of a run that has finished some epochs and taken some
+// steps.
+func (u *run) plan(epoch, taken int) {
 	t := u.config.Training
 	left := t.Epochs*u.batches - taken
+	ask := left * t.Batch // images the teacher has to look at
+	if u.signals != nil {
+		ask = u.planSignals(epoch)
+	}
+	togo := u.stepTime*time.Duration(left) + u.askTime*time.Duration(ask)
 	say(u.reporter, "plan     %d epochs of %d steps of %d images, %s, about %v to go",
-		t.Epochs, u.batches, t.Batch, u.schedule, (u.stepTime * time.Duration(left)).Round(time.Second))
+		t.Epochs, u.batches, t.Batch, u.schedule, togo.Round(time.Second))
 }
 
 // restore takes up a run where its checkpoint left it.

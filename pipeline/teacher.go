@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
@@ -26,6 +27,7 @@ func (u *run) openTeacher(ctx context.Context) error {
 	c := &u.config.Teacher
 	if c.Path == "" {
 		say(u.reporter, "teacher  none: the student learns from the labels alone")
+		c.Precision = "" // of no signals
 		return nil
 	}
 	var err error
@@ -56,7 +58,6 @@ func (u *run) openTeacher(ctx context.Context) error {
 			u.closers = append(u.closers, session)
 		}
 	}
-	u.teacher = session
 	u.teacherSHA = session.Spec().Hash
 	check, err := takeEvenly(ctx, u.data.Val, checkSamples)
 	if err != nil {
@@ -67,7 +68,24 @@ func (u *run) openTeacher(ctx context.Context) error {
 		return err
 	}
 	c.Preprocess = spec.String()
-	return u.checkTeacher(check)
+	if err := u.checkTeacher(session, check); err != nil {
+		return err
+	}
+	return u.openSignals(session, func() (teachers.Teacher, error) {
+		again, err := teachers.Open(c.Path, o)
+		if err != nil {
+			return nil, err
+		}
+		err = again.SetPreprocess(spec)
+		if hash := again.Spec().Hash; err == nil && hash != u.teacherSHA {
+			err = fmt.Errorf("pipeline: %s has changed since the run began; restore it and go on with --resume", c.Path)
+		}
+		if err != nil {
+			again.Close()
+			return nil, err
+		}
+		return again, nil
+	})
 }
 
 // session is how a model is opened on images of the given data set.
@@ -258,18 +276,20 @@ func purity(confusion [][]int) float64 {
 }
 
 // checkTeacher compares the opened teacher with the data and says what it is.
-func (u *run) checkTeacher(check labelled) error {
-	spec := u.teacher.Spec()
+func (u *run) checkTeacher(teacher teachers.Teacher, check labelled) error {
+	spec := teacher.Spec()
 	classes := len(u.data.Classes)
 	if spec.Classes != classes {
 		return fmt.Errorf("pipeline: the teacher tells %d classes apart, the data has %d (%s); "+
 			"pick the teacher's class for each of the data's, in their order, with --teacher-classes", spec.Classes, classes, abbreviate(u.data.Classes))
 	}
-	top1, confusion, err := judge(u.teacher, check)
+	start := time.Now()
+	top1, confusion, err := judge(teacher, check)
 	if err != nil {
 		return err
 	}
 	u.teacherTop1 = top1
+	u.askTime = time.Since(start) / time.Duration(check.n)
 	say(u.reporter, "teacher  %s: %d classes, input %s %dx%dx%d, %s, %.1f %% on %d validation images",
 		spec.Name, spec.Classes, spec.Layout, spec.H, spec.W, spec.C, spec.Preprocess, 100*top1, check.n)
 	if got := [3]int{spec.H, spec.W, spec.C}; got != [3]int{u.data.H, u.data.W, u.data.C} {

@@ -208,36 +208,48 @@ func (c *Cache) Writable() bool {
 	return !c.failed
 }
 
-// Recorded is how many of the samples are recorded in a view. Rows are counted
-// without being read; a damaged one shows when it is asked for.
+// Recorded is how many of the samples are recorded in a view; see Missing.
 func (c *Cache) Recorded(samples []uint64, view uint32) int {
+	return len(samples) - len(c.Missing(samples, view))
+}
+
+// Missing returns the positions in samples of those that are not recorded in a
+// view. Rows are told by their checksums without being read; a damaged one
+// shows when it is asked for.
+func (c *Cache) Missing(samples []uint64, view uint32) []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	wanted := make(map[int][]int) // rows within their shard, by shard
-	for _, id := range samples {
-		if row, ok := c.row[id]; ok {
-			i := int(row) / shardRows
-			wanted[i] = append(wanted[i], int(row)%shardRows)
-		}
-	}
-	n := 0
-	for i, rows := range wanted {
-		s := c.shard(shardID{view, i}, false)
-		if s == nil {
+	var missing []int
+	sums := map[int][]byte{} // of each shard; nil where there is none
+	for i, id := range samples {
+		row, ok := c.row[id]
+		if !ok {
+			missing = append(missing, i)
 			continue
 		}
-		sums := make([]byte, 4*s.rows)
-		if err := s.copy(sums, s.sums.at); err != nil {
-			c.setAside(s, err)
-			continue
+		shard := int(row) / shardRows
+		if _, ok := sums[shard]; !ok {
+			sums[shard] = c.sums(shardID{view, shard})
 		}
-		for _, row := range rows {
-			if binary.LittleEndian.Uint32(sums[4*row:]) != 0 {
-				n++
-			}
+		if at := 4 * (int(row) % shardRows); sums[shard] == nil || binary.LittleEndian.Uint32(sums[shard][at:]) == 0 {
+			missing = append(missing, i)
 		}
 	}
-	return n
+	return missing
+}
+
+// sums is the checksums of a shard; nil where it cannot be read.
+func (c *Cache) sums(id shardID) []byte {
+	s := c.shard(id, false)
+	if s == nil {
+		return nil
+	}
+	b := make([]byte, 4*s.rows)
+	if err := s.copy(b, s.sums.at); err != nil {
+		c.setAside(s, err)
+		return nil
+	}
+	return b
 }
 
 // read fills out, which has room for the batch, with what is recorded and

@@ -1,6 +1,10 @@
 package data
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"strings"
+)
 
 // PadMode says what surrounds an image before a random crop is taken.
 type PadMode string
@@ -31,6 +35,18 @@ type Augment struct {
 
 // Enabled reports whether a changes anything.
 func (a Augment) Enabled() bool { return a.Pad != 0 || a.Flip }
+
+// String says what a does, the same for settings that do the same; "" is nothing.
+func (a Augment) String() string {
+	var does []string
+	if a.Pad != 0 {
+		does = append(does, fmt.Sprintf("pad %d %s", a.Pad, cmp.Or(a.PadMode, PadReflect)))
+	}
+	if a.Flip {
+		does = append(does, "flip")
+	}
+	return strings.Join(does, ", ")
+}
 
 // Validate reports settings that cannot be used on images of h by w pixels.
 func (a Augment) Validate(h, w int) error {

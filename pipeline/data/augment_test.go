@@ -150,3 +150,19 @@ func TestAugmentSettingsAreChecked(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) { wantError(t, c.a.Validate(5, 7), c.want) })
 	}
 }
+
+func TestAugmentSaysWhatItDoes(t *testing.T) {
+	for want, settings := range map[string][]Augment{
+		"":                    {{}, {PadMode: PadZero}},
+		"flip":                {{Flip: true}, {Flip: true, PadMode: PadReflect}},
+		"pad 4 reflect":       {{Pad: 4}, {Pad: 4, PadMode: PadReflect}},
+		"pad 2 zero, flip":    {{Pad: 2, PadMode: PadZero, Flip: true}},
+		"pad 2 reflect, flip": {{Pad: 2, Flip: true}},
+	} {
+		for _, a := range settings {
+			if got := a.String(); got != want || (got != "") != a.Enabled() {
+				t.Errorf("%+v says %q, want %q", a, got, want)
+			}
+		}
+	}
+}

@@ -158,56 +158,89 @@ func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[Batch, er
 		if from == total {
 			return
 		}
-		order := l.order(epoch)
+		l.each(ctx, visit{order: l.order(epoch), epoch: epoch, view: l.View(epoch), from: from, total: total}, yield)
+	}
+}
 
-		ctx, cancel := context.WithCancel(ctx)
-		type made struct {
-			batch Batch
-			err   error
-		}
-		depth := min(l.cfg.Prefetch, total-from)
-		jobs := make(chan int, depth)
-		slots := make([]chan made, depth) // batch n arrives in slots[n%depth]
-		for i := range slots {
-			slots[i] = make(chan made, 1)
-		}
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		defer close(jobs)
-		defer cancel()
-		for range min(l.cfg.Workers, depth) {
-			wg.Go(func() {
-				s := l.scratch()
-				defer l.keep(s)
-				for n := range jobs {
-					b, err := l.make(ctx, order, epoch, n, s)
-					slots[n%depth] <- made{b, err} // empty: its last batch has been taken
-				}
-			})
-		}
-
-		// At most depth batches are asked for and not yet taken, so neither channel
-		// is ever full.
-		for n := from; n < from+depth; n++ {
-			jobs <- n
-		}
-		for n := from; n < total; n++ {
-			var m made
-			select {
-			case m = <-slots[n%depth]:
-			case <-ctx.Done():
-				m.err = ctx.Err()
-			}
-			if m.err != nil {
-				yield(Batch{}, m.err)
+// Visit yields the given samples, positions in the split, in one view: in batches
+// of the configured size in the order given, the last of which may be short. It
+// stops as Epoch does.
+func (l *Loader) Visit(ctx context.Context, view uint32, samples []int) iter.Seq2[Batch, error] {
+	return func(yield func(Batch, error) bool) {
+		order := make([]int32, len(samples))
+		for k, i := range samples {
+			if i < 0 || i >= l.split.Len() {
+				yield(Batch{}, fmt.Errorf("data: %s has samples 0..%d, not %d", l.split.name, l.split.Len()-1, i))
 				return
 			}
-			if n+depth < total {
-				jobs <- n + depth
+			order[k] = int32(i)
+		}
+		if len(order) == 0 {
+			return
+		}
+		l.each(ctx, visit{order: order, view: view, total: (len(order) + l.cfg.Batch - 1) / l.cfg.Batch}, yield)
+	}
+}
+
+// visit is a sequence of batches.
+type visit struct {
+	order []int32 // of samples, positions in the split
+	epoch int
+	view  uint32
+	from  int // number of the first batch
+	total int // and of the one after the last
+}
+
+// each makes the batches of a visit on several goroutines and yields them in
+// order.
+func (l *Loader) each(ctx context.Context, v visit, yield func(Batch, error) bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	type made struct {
+		batch Batch
+		err   error
+	}
+	depth := min(l.cfg.Prefetch, v.total-v.from)
+	jobs := make(chan int, depth)
+	slots := make([]chan made, depth) // batch n arrives in slots[n%depth]
+	for i := range slots {
+		slots[i] = make(chan made, 1)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(jobs)
+	defer cancel()
+	for range min(l.cfg.Workers, depth) {
+		wg.Go(func() {
+			s := l.scratch()
+			defer l.keep(s)
+			for n := range jobs {
+				b, err := l.make(ctx, v, n, s)
+				slots[n%depth] <- made{b, err} // empty: its last batch has been taken
 			}
-			if !yield(m.batch, nil) {
-				return
-			}
+		})
+	}
+
+	// At most depth batches are asked for and not yet taken, so neither channel
+	// is ever full.
+	for n := v.from; n < v.from+depth; n++ {
+		jobs <- n
+	}
+	for n := v.from; n < v.total; n++ {
+		var m made
+		select {
+		case m = <-slots[n%depth]:
+		case <-ctx.Done():
+			m.err = ctx.Err()
+		}
+		if m.err != nil {
+			yield(Batch{}, m.err)
+			return
+		}
+		if n+depth < v.total {
+			jobs <- n + depth
+		}
+		if !yield(m.batch, nil) {
+			return
 		}
 	}
 }
@@ -226,25 +259,25 @@ func (l *Loader) order(epoch int) []int32 {
 }
 
 // make loads batch n.
-func (l *Loader) make(ctx context.Context, order []int32, epoch, n int, s *loaderScratch) (Batch, error) {
+func (l *Loader) make(ctx context.Context, v visit, n int, s *loaderScratch) (Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return Batch{}, err
 	}
 	first := n * l.cfg.Batch
-	valid := min(l.cfg.Batch, len(order)-first)
+	valid := min(l.cfg.Batch, len(v.order)-first)
 	size := valid
 	if l.cfg.PadLast {
 		size = l.cfg.Batch
 	}
 	b := l.batch(size)
-	b.Valid, b.Epoch, b.Index, b.View = valid, epoch, n, l.View(epoch)
+	b.Valid, b.Epoch, b.Index, b.View = valid, v.epoch, n, v.view
 	h, w, c := b.H, b.W, b.C
 	bytes := h * w * c
 	for row := range valid {
 		if err := ctx.Err(); err != nil {
 			return Batch{}, err
 		}
-		i := int(order[first+row])
+		i := int(v.order[first+row])
 		dst := b.Pixels[row*bytes : (row+1)*bytes]
 		b.Labels[row], b.Samples[row], b.Indices[row] = l.split.Label(i), l.split.ID(i), i
 

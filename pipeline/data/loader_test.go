@@ -219,6 +219,76 @@ func TestViewsRepeat(t *testing.T) {
 	}
 }
 
+// Samples visited apart must look as the epoch of their view shows them.
+func TestVisitShowsWhatAnEpochShows(t *testing.T) {
+	s := mustOpen(t, noisy(t, 17), whole).Train
+	l := mustLoad(t, s, LoaderConfig{Batch: 8, Seed: 5, Shuffle: true, DropLast: true, Views: 2, Augment: Augment{Pad: 2, Flip: true}})
+	shown := map[int][]uint8{}
+	for _, b := range collect(t, l, 3, 0) { // of view 1
+		for row, i := range b.Indices {
+			shown[i] = b.Pixels[row*s.Size() : (row+1)*s.Size()]
+		}
+	}
+	var some []int
+	for i := range s.Len() {
+		if shown[i] != nil {
+			some = append(some, i)
+		}
+	}
+	some = some[5:24] // two batches and a short one
+	slices.Reverse(some)
+	var got []int
+	sizes := []int{}
+	for b, err := range l.Visit(t.Context(), 1, some) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, b.N)
+		if b.View != 1 {
+			t.Errorf("view %d, want 1", b.View)
+		}
+		for row, i := range b.Indices {
+			got = append(got, i)
+			if b.Samples[row] != s.ID(i) || b.Labels[row] != s.Label(i) || !bytes.Equal(b.Pixels[row*s.Size():(row+1)*s.Size()], shown[i]) {
+				t.Errorf("sample %d is not as epoch 3 shows it", i)
+			}
+		}
+		b.Release()
+	}
+	if d := cmp.Diff(some, got); d != "" || !slices.Equal(sizes, []int{8, 8, 3}) {
+		t.Errorf("batches of %v (-asked +visited):\n%s", sizes, d)
+	}
+	for range l.Visit(t.Context(), 0, nil) {
+		t.Error("a visit to nobody yields a batch")
+	}
+	for _, err := range l.Visit(t.Context(), 0, []int{0, s.Len()}) {
+		wantError(t, err, "samples 0..50, not 51")
+	}
+}
+
+func TestIdentitiesAreThoseOfTheWholeSource(t *testing.T) {
+	path := noisy(t, 17)
+	all := mustOpen(t, path, whole).IDs()
+	if len(all) != 51 {
+		t.Fatalf("%d identities", len(all))
+	}
+	limited := whole
+	limited.Limit, limited.Seed = 10, 9
+	set := mustOpen(t, path, limited)
+	if d := cmp.Diff(all, set.IDs()); d != "" {
+		t.Errorf("options change the identities:\n%s", d)
+	}
+	ids := set.Train.IDs()
+	if len(ids) != 10 {
+		t.Fatalf("%d identities of 10 samples", len(ids))
+	}
+	for i, id := range ids {
+		if id != set.Train.ID(i) || !slices.Contains(all, id) {
+			t.Errorf("sample %d has identity %#x", i, id)
+		}
+	}
+}
+
 func TestLoaderSettingsAreChecked(t *testing.T) {
 	s := drawn(t, whole, 5, 5).Train
 	for _, c := range []struct {

@@ -145,6 +145,17 @@ type Set struct {
 	owner *opened
 }
 
+// IDs are the identities of all samples as found, whatever split they are in and
+// whether they are used: the same for every set with this Fingerprint. The caller
+// owns the slice.
+func (s *Set) IDs() []uint64 {
+	out := make([]uint64, len(s.owner.samples))
+	for i := range out {
+		out[i] = s.owner.samples[i].id
+	}
+	return out
+}
+
 // Close releases the archive behind the set. Samples that are not in memory
 // cannot be read afterwards. Closing twice is allowed.
 func (s *Set) Close() error { return s.owner.close() }

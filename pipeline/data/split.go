@@ -55,6 +55,15 @@ func (s *Split) Counts() []int {
 // under the same name.
 func (s *Split) ID(i int) uint64 { return s.owner.samples[s.index[i]].id }
 
+// IDs are the identities of all samples, in order; the caller owns the slice.
+func (s *Split) IDs() []uint64 {
+	out := make([]uint64, s.Len())
+	for i := range out {
+		out[i] = s.ID(i)
+	}
+	return out
+}
+
 // Sample names sample i: the path of an image below the data set's folder, or
 // the file and number of a record, "data_batch_1/0000042".
 func (s *Split) Sample(i int) string { return s.owner.samples[s.index[i]].name }
