@@ -1,6 +1,9 @@
 package vm
 
 import (
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/onnxdistill/onnxdistill/student/kernel"
@@ -10,26 +13,42 @@ import (
 // vector register.
 const alignment = 64
 
-// arenas are the memory of all planned values, one block per element type.
+// arenas are the memory of all planned values, one block per element type. It
+// may be C's: what looks at it must hold the lease.
 type arenas struct {
-	f32 []float32
-	f64 []float64
+	f32   []float32
+	f64   []float64
+	lease *lease
 }
 
 func newArenas(f32, f64 int) arenas {
-	return arenas{f32: aligned[float32](f32), f64: aligned[float64](f64)}
+	var a arenas
+	var free32, free64 func()
+	a.f32, free32 = kernel.Alloc[float32](f32)
+	a.f64, free64 = kernel.Alloc[float64](f64)
+	a.lease = &lease{free: func() { free32(); free64() }}
+	return a
 }
 
-// aligned allocates n zeroed elements at an address that alignment divides. Go
-// does not move memory, so the address stays.
-func aligned[T kernel.Float](n int) []T {
-	if n == 0 {
-		return nil
-	}
-	width := int(unsafe.Sizeof(*new(T)))
-	s := make([]T, n+alignment/width)
-	skip := (alignment - int(uintptr(unsafe.Pointer(&s[0]))%alignment)) % alignment / width
-	return s[skip : skip+n : skip+n]
+// lease gives memory back once: when its machine is closed, or else when
+// neither the machine nor a header over the memory can be reached any more.
+type lease struct {
+	free    func()
+	once    sync.Once
+	holders atomic.Int64
+}
+
+// end gives the memory back.
+func (l *lease) end() { l.once.Do(l.free) }
+
+// hold makes holder, a machine or a header, one that the lease outlives.
+func hold[T any](l *lease, holder *T) {
+	l.holders.Add(1)
+	runtime.AddCleanup(holder, func(l *lease) {
+		if l.holders.Add(-1) == 0 {
+			l.end()
+		}
+	}, l)
 }
 
 // hold reports whether b lies in one of the arenas.

@@ -270,6 +270,7 @@ func (m *Machine) plan(plans []op.GroupPlan) {
 
 	f32, f64 := byType[tensor.Float32], byType[tensor.Float64]
 	m.arenas = newArenas(place(f32), place(f64))
+	hold(m.arenas.lease, m)
 	m.memory.Planned = int64(len(m.arenas.f32))*4 + int64(len(m.arenas.f64))*8
 	m.memory.Least = int64(most(f32, len(m.steps)))*4 + int64(most(f64, len(m.steps)))*8
 

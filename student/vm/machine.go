@@ -143,7 +143,7 @@ func (m *Machine) RunAll() (err error) {
 		return err
 	}
 	for _, v := range m.outputs {
-		if err := v.bind(); err != nil {
+		if err := v.bind(m.arenas.lease); err != nil {
 			return &NodeError{Node: v.node, Err: err}
 		}
 	}
@@ -203,9 +203,14 @@ func (m *Machine) runSteps() (err error) {
 // to rewind.
 func (m *Machine) Reset() {}
 
-// Close implements gorgonia.VM: it lets go of the machine's memory. Values of
-// outputs must not be used afterwards.
+// Close implements gorgonia.VM: it gives the machine's memory back. Tensors that
+// outputs are bound to must not be used afterwards: their memory may be C's,
+// and another's by then. A machine that is never closed lives as long as it or
+// one of these tensors can be reached.
 func (m *Machine) Close() error {
+	if m.arenas.lease != nil {
+		m.arenas.lease.end()
+	}
 	*m = Machine{closed: true, memory: m.memory}
 	return nil
 }

@@ -42,24 +42,46 @@ type value struct {
 	uses []*kernel.Buffer
 }
 
-// bind makes the node of an output show the value.
-func (v *value) bind() error {
+// bind makes the node of an output show the value. A scalar is copied, since its
+// header is its memory.
+func (v *value) bind(l *lease) error {
 	if v.kind == input || v.kind == constant {
 		return nil
 	}
 	if v.header != nil && v.node.Value() == v.header {
+		v.show()
 		return nil // as on every run but the first: UnsafeLet allocates
 	}
 	if v.kind == planned {
 		// The first run, or somebody else bound the node or unbound it. A new
 		// header, since ExprGraph.UnbindAll hands the old one to Gorgonia's pool,
 		// which wipes it.
-		v.header = newHeader(v.buffer, v.shape)
+		switch {
+		case v.shape.IsScalar() && v.buffer.F32 != nil:
+			v.header = gorgonia.NewF32(0)
+		case v.shape.IsScalar():
+			v.header = gorgonia.NewF64(0)
+		default:
+			header := newHeader(v.buffer, v.shape).(*tensor.Dense)
+			hold(l, header)
+			v.header = header
+		}
+		v.show()
 	}
 	return gorgonia.UnsafeLet(v.node, v.header)
 }
 
-// newHeader returns a Gorgonia value over the memory of b.
+// show copies a scalar to its header.
+func (v *value) show() {
+	switch h := v.header.(type) {
+	case *gorgonia.F32:
+		*h = gorgonia.F32(v.buffer.F32[0])
+	case *gorgonia.F64:
+		*h = gorgonia.F64(v.buffer.F64[0])
+	}
+}
+
+// newHeader returns a Gorgonia value over the memory of b, which must outlive it.
 func newHeader(b kernel.Buffer, shape tensor.Shape) gorgonia.Value {
 	switch {
 	case shape.IsScalar() && b.F32 != nil:
