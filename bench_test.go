@@ -79,6 +79,8 @@ var rows = []row{
 	{"wrn-16-2-step", "WRN-16-2 student step, same", "ms", fasterBy(1.3), studentStep("wrn-16-2", "16", "2")},
 	{"stock-gorgonia", "WRN-16-1 step on the labels alone, batch 128, against stock Gorgonia", "ms", fasterBy(30), stockStep},
 	{"teacher-maps", "teacher forward with three maps over plain ONNX Runtime forward of the same file", "ms", atMostTimes(1.03), teacherMaps},
+	{"epoch-over-steps", "epoch end to end with recorded signals over its steps alone", "s", atMostTimes(1.08), epochOverSteps},
+	{"epoch-recorded", "epoch with recorded signals over the same epoch without a teacher", "s", atMostTimes(1.10), epochRecorded},
 	{"peak-memory", "peak memory of distill train, WRN-16-1, batch 128, CIFAR-10 in memory, over the PyTorch loop", "MiB", atMostTimes(1), peakMemory},
 	{"mobilenet-block", "step of MobileNetV2 blocks, batch 128, against PyTorch's better memory format", "ms", fasterBy(1.2), mobileStep},
 	{"portable-convolution", "portable convolutions of a WRN-16-1 with both derivatives against stock Gorgonia's Conv2d", "ms", fasterBy(3), portableConvolution("", "")},
