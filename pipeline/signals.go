@@ -121,7 +121,7 @@ func (u *run) planSignals(epoch int) int {
 			complete++
 		}
 	}
-	row := float64(u.signals.RowBytes())
+	row := u.signals.RowBytes()
 	state := fmt.Sprintf("%d of %d views recorded", complete, len(all))
 	if part := recorded - complete*samples; part > 0 {
 		state += fmt.Sprintf(" and %s images of others", formatCount(int64(part)))
@@ -133,22 +133,23 @@ func (u *run) planSignals(epoch int) int {
 	if !u.signals.Writable() {
 		verb = "would take"
 	}
-	say(u.reporter, "cache    %s %s in %s (%s, %.0f bytes an image and view), %s", verb, formatBytes(row*float64(rows)), u.signals.Folder(), u.config.Teacher.Precision, row, state)
+	say(u.reporter, "cache    %s %s in %s (%s, %d bytes an image and view), %s", verb, FormatBytes(int64(row)*int64(rows)), u.signals.Folder(), u.config.Teacher.Precision, row, state)
 	if !u.signals.Writable() {
 		return u.missing(u.views(epoch)) * max(1, (u.config.Training.Epochs-epoch)/max(1, len(all)))
 	}
 	return u.missing(u.views(epoch))
 }
 
-// formatBytes writes 1.1e9 as "1.1 GB".
-func formatBytes(n float64) string {
-	switch {
-	case n >= 1e9:
-		return fmt.Sprintf("%.1f GB", n/1e9)
-	case n >= 1e6:
-		return fmt.Sprintf("%.1f MB", n/1e6)
+// FormatBytes writes 1100000000 as "1.1 GB".
+func FormatBytes(n int64) string {
+	switch v := float64(n); {
+	case v >= 1e9:
+		return fmt.Sprintf("%.1f GB", v/1e9)
+	case v >= 1e6:
+		return fmt.Sprintf("%.1f MB", v/1e6)
+	default:
+		return fmt.Sprintf("%.0f kB", v/1e3)
 	}
-	return fmt.Sprintf("%.0f kB", n/1e3)
 }
 
 // RecordSignals asks the teacher about every training image in every view that

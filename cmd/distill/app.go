@@ -54,6 +54,7 @@ Worked example, with your teacher and your images (a folder of class folders):
 			newDemoCommand(),
 			newInspectCommand(),
 			newTrainCommand(),
+			newSignalsCommand(),
 			newEvalCommand(),
 			newExportCommand(),
 			newDoctorCommand(),
@@ -68,6 +69,9 @@ Worked example, with your teacher and your images (a folder of class folders):
 	}
 	for _, command := range app.Commands {
 		command.OnUsageError = onUsageError
+		for _, sub := range command.Subcommands {
+			sub.OnUsageError = onUsageError
+		}
 	}
 	return app
 }

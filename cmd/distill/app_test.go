@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,19 @@ import (
 )
 
 var update = flag.Bool("update", false, "rewrite the golden help texts")
+
+// TestMain keeps the tests out of the user's cache folder.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "distill-test-*")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	userCacheDir = func() (string, error) { return dir, nil }
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
 
 // distill runs the command line as a user types it.
 func distill(t *testing.T, args ...string) (stdout, stderr string, err error) {
@@ -25,12 +39,12 @@ func distill(t *testing.T, args ...string) (stdout, stderr string, err error) {
 func TestHelpTexts(t *testing.T) {
 	version = "v0.0.0-test"
 	t.Cleanup(func() { version = "" })
-	for _, command := range []string{"", "demo", "inspect", "train", "eval", "export", "doctor", "completion"} {
+	for _, command := range []string{"", "demo", "inspect", "train", "signals", "signals list", "signals rm", "eval", "export", "doctor", "completion"} {
 		t.Run("help of distill "+command, func(t *testing.T) {
 			args := []string{"--help"}
 			golden := "distill"
 			if command != "" {
-				args, golden = []string{command, "--help"}, command
+				args, golden = append(strings.Fields(command), "--help"), strings.ReplaceAll(command, " ", "-")
 			}
 			got, _, err := distill(t, args...)
 			if err != nil {
@@ -60,7 +74,7 @@ func TestUsageErrors(t *testing.T) {
 		want []string
 	}{
 		{"a misspelt command", []string{"trian"}, []string{`"trian" is not a command`, `did you mean "train"?`, "demo, inspect"}},
-		{"a command like none", []string{"paint"}, []string{`"paint" is not a command; the commands are demo, inspect, train, eval, export, doctor, completion`}},
+		{"a command like none", []string{"paint"}, []string{`"paint" is not a command; the commands are demo, inspect, train, signals, eval, export, doctor, completion`}},
 		{"a misspelt flag", []string{"train", "--epocs", "3"}, []string{"no flag --epocs", `did you mean "--epochs"?`}},
 		{"a flag of another kind", []string{"train", "--epochs", "many"}, []string{"epochs", "many"}},
 		{"training without data", []string{"train"}, []string{"data.path is empty", "--data"}},
@@ -68,6 +82,15 @@ func TestUsageErrors(t *testing.T) {
 		{"a misspelt architecture", []string{"train", "--data", "x", "--student", "wnr-16-1"}, []string{"student.architecture", "wnr-16-1"}},
 		{"class numbers that are none", []string{"train", "--data", "x", "--teacher-classes", "0,two"}, []string{"--teacher-classes", "0,2,1"}},
 		{"a flag that a resumed run cannot take", []string{"train", "--resume", "--epochs", "3"}, []string{"--epochs cannot change"}},
+		{"two words about the cache", []string{"train", "--data", "x", "--cache", "y", "--no-cache"}, []string{"--cache", "--no-cache", "choose one"}},
+		{"a cache of no name", []string{"train", "--data", "x", "--cache", ""}, []string{"--no-cache"}},
+		{"an unknown precision", []string{"train", "--data", "x", "--cache-precision", "half"}, []string{`one of float16, float32, got "half"`}},
+		{"fewer views than none", []string{"train", "--data", "x", "--views", "-2"}, []string{"training.augment.views", "got -2"}},
+		{"signals of nobody", []string{"signals", "--data", "x"}, []string{"--teacher"}},
+		{"a flag that does not decide signals", []string{"signals", "--lr", "1"}, []string{"no flag --lr", "distill signals --help"}},
+		{"a misspelt flag of a subcommand", []string{"signals", "rm", "--al"}, []string{"no flag --al", "--all"}},
+		{"removing nothing", []string{"signals", "rm"}, []string{"--all", "distill signals list"}},
+		{"removing some and all", []string{"signals", "rm", "--all", "ab"}, []string{"--all"}},
 		{"an argument too many", []string{"doctor", "now"}, []string{"takes no argument", `"now"`}},
 		{"an argument too few", []string{"inspect"}, []string{"exactly one model file, got 0"}},
 		{"eval without data", []string{"eval", "x.onnx"}, []string{"--data"}},

@@ -3,6 +3,7 @@
 //	distill demo
 //	distill inspect teacher.onnx
 //	distill train --teacher teacher.onnx --data images/ --student wrn-16-1 --out runs/first
+//	distill signals --teacher teacher.onnx --data images/
 //	distill eval --data images/ runs/first/student.onnx
 //	distill export --out student.onnx runs/first
 //	distill doctor

@@ -13,8 +13,6 @@ import (
 )
 
 func newTrainCommand() *cli.Command {
-	d := pipeline.Default()
-	oneOf := func(set []string) string { return strings.Join(set, ", ") }
 	return &cli.Command{
 		Name:      "train",
 		Usage:     "train a student on labelled images, with a teacher or alone",
@@ -25,6 +23,10 @@ binary batches, MNIST-style IDX files, or SVHN's train_32x32.mat.
 
 The run folder gets config.yaml, metrics.jsonl, checkpoint.safetensors and at
 the end student.onnx. Ctrl-C saves; --resume goes on.
+
+The teacher looks at each image once in each of its views; what it says is
+recorded, and later epochs and later runs replay it. The plan says how much room
+that takes and how much of it is there already; see distill signals.
 
 Worked examples:
    # the teacher's logits and where it looks, into a small Wide ResNet
@@ -39,61 +41,76 @@ Worked examples:
    # the run again, from its own record
    distill train --config runs/first/config.yaml --out runs/again
 
+   # exactly the teacher's numbers, recorded on a larger disk
+   distill train --teacher teacher.onnx --data images/ --out runs/exact --cache /big/signals --cache-precision float32
+
    # after Ctrl-C
    distill train --resume --out runs/first`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "teacher", Usage: "frozen classifier, an ONNX `FILE`; without it the student learns from the labels alone"},
-			&cli.StringFlag{Name: "data", Usage: "labelled images: folder, archive or data `FILE`"},
-			&cli.StringFlag{Name: "student", Usage: "`ARCHITECTURE`: wrn-D-K with depth D = 6n+4 and any width K, or resnet-D with D = 6n+2, such as wrn-10-0.5, wrn-40-2, resnet-20", Value: d.Student.Architecture},
-			&cli.StringFlag{Name: "out", Usage: "run `FOLDER`, made if missing", Value: "runs/student"},
-			&cli.StringFlag{Name: "config", Usage: "start from a config.yaml `FILE`; flags given as well win"},
-			&cli.BoolFlag{Name: "resume", Usage: "go on with the run in --out"},
-
-			&cli.IntFlag{Name: "epochs", Category: "Recipe", Value: d.Training.Epochs, Usage: "times every training image is seen"},
-			&cli.IntFlag{Name: "batch", Category: "Recipe", Value: d.Training.Batch, Usage: "images per step"},
-			&cli.Uint64Flag{Name: "seed", Category: "Recipe", Value: d.Training.Seed, Usage: "of everything random"},
-			&cli.StringFlag{Name: "optimizer", Category: "Recipe", Value: d.Training.Optimizer, Usage: "`NAME`: " + oneOf(pipeline.Optimizers)},
-			&cli.Float64Flag{Name: "lr", Category: "Recipe", Value: d.Training.LearningRate, Usage: "learning rate at its highest"},
-			&cli.Float64Flag{Name: "momentum", Category: "Recipe", Value: d.Training.Momentum, Usage: "of sgd"},
-			&cli.BoolFlag{Name: "nesterov", Category: "Recipe", Value: d.Training.Nesterov, Usage: "Nesterov momentum"},
-			&cli.Float64Flag{Name: "weight-decay", Category: "Recipe", Value: d.Training.WeightDecay, Usage: "on every trainable parameter"},
-			&cli.Float64Flag{Name: "clip-norm", Category: "Recipe", Value: d.Training.ClipNorm, Usage: "largest global gradient norm; 0 is off"},
-			&cli.StringFlag{Name: "schedule", Category: "Recipe", Value: d.Training.Schedule, Usage: "of the learning rate, `NAME`: " + oneOf(pipeline.Schedules)},
-			&cli.Float64Flag{Name: "warm-up", Category: "Recipe", Value: d.Training.WarmUp, Usage: "share of the steps in which the rate rises; 0 is none (one-cycle: 0.3)"},
-			&cli.IntFlag{Name: "pad", Category: "Recipe", Value: d.Training.Augment.Pad, Usage: "random crops after padding by this many pixels; 0 is off"},
-			&cli.StringFlag{Name: "pad-mode", Category: "Recipe", Value: d.Training.Augment.PadMode, Usage: "`NAME`: " + oneOf(pipeline.PadModes)},
-			&cli.BoolFlag{Name: "flip", Category: "Recipe", Value: d.Training.Augment.Flip, Usage: "mirror half of the images; --flip=false for digits and text"},
-
-			&cli.Float64Flag{Name: "alpha", Category: "Objective", Value: d.Loss.Alpha, Usage: "share of KD against the labels' cross-entropy"},
-			&cli.Float64Flag{Name: "temperature", Category: "Objective", Value: d.Loss.Temperature, Usage: "of KD"},
-			&cli.Float64Flag{Name: "label-smoothing", Category: "Objective", Value: d.Loss.LabelSmoothing, Usage: "of the cross-entropy"},
-			&cli.Float64Flag{Name: "beta", Category: "Objective", Value: d.Loss.Attention.Beta, Usage: "weight of attention transfer; 0 is off"},
-			&cli.StringFlag{Name: "attention", Category: "Objective", Value: d.Loss.Attention.Form, Usage: "`FORM` of attention transfer: " + oneOf(pipeline.AttentionForms) + "; --beta is about 1000 for code, 0.1 for paper"},
-			&cli.StringFlag{Name: "map", Category: "Objective", Value: d.Loss.Attention.Map, Usage: "attention `MAP`: " + oneOf(pipeline.AttentionMaps)},
-			&cli.Float64Flag{Name: "power", Category: "Objective", Value: d.Loss.Attention.Power, Usage: "p of sum^p and max^p"},
-			&cli.StringFlag{Name: "beta-decay", Category: "Objective", Value: d.Loss.Attention.Decay, Usage: "how --beta falls to zero over training, `NAME`: " + oneOf(pipeline.AttentionDecay)},
-
-			&cli.StringSliceFlag{Name: "taps", Category: "Teacher and student", Usage: "`VALUES` of the teacher's graph to learn from; see distill inspect (default: suggested)"},
-			&cli.StringSliceFlag{Name: "student-taps", Category: "Teacher and student", Usage: "the student's `TAPS`, in the order of --taps (default: paired by resolution)"},
-			&cli.StringFlag{Name: "teacher-preprocess", Category: "Teacher and student", Usage: "`SPEC` of the teacher's input: " + preprocessUsage + " (default: its metadata, else auto)"},
-			&cli.StringFlag{Name: "preprocess", Category: "Teacher and student", Value: d.Student.Preprocess, Usage: "`SPEC` of the student's input; auto is the training set's mean and std"},
-			&cli.StringFlag{Name: "teacher-classes", Category: "Teacher and student", Usage: "the teacher's class for each class of the data, `NUMBERS` such as 0,2,1 (default: the same)"},
-
-			&cli.IntFlag{Name: "teacher-size", Category: "Teacher and student", Usage: "height and width of the teacher's images; 0 is what the model fixes, else the data's"},
-			&cli.StringFlag{Name: "teacher-layout", Category: "Teacher and student", Usage: "`AXES` of the teacher's input, NCHW or NHWC (default: by the graph)"},
-			&cli.StringFlag{Name: "teacher-output", Category: "Teacher and student", Usage: "`NAME` of the teacher's output with the class scores, where there are several"},
-
-			&cli.IntFlag{Name: "size", Category: "Data", Value: d.Data.Size, Usage: "resize images to this height and width; 0 keeps their own"},
-			&cli.IntFlag{Name: "channels", Category: "Data", Value: d.Data.Channels, Usage: "1 or 3; 0 keeps the images' own"},
-			&cli.IntFlag{Name: "limit", Category: "Data", Value: d.Data.Limit, Usage: "use this many training images, stratified; 0 is all"},
-			&cli.Float64Flag{Name: "validation", Category: "Data", Value: d.Data.Validation, Usage: "share of the training images that selects the student, where the data has no val/"},
-			&cli.BoolFlag{Name: "skip-bad", Category: "Data", Usage: "count and leave out images that cannot be read"},
-
-			&cli.Int64Flag{Name: "opset", Category: "Export", Value: d.Export.Opset, Usage: "ONNX opset of student.onnx, 13 to 21"},
-			&cli.Int64Flag{Name: "ir", Category: "Export", Value: d.Export.IR, Usage: "ONNX IR version of student.onnx"},
-			threadsFlag(), onnxRuntimeFlag(),
-		},
+		Flags:  trainFlags(),
 		Action: train,
+	}
+}
+
+// trainFlags are the flags of train; signals takes those that decide what is
+// recorded.
+func trainFlags() []cli.Flag {
+	d := pipeline.Default()
+	oneOf := func(set []string) string { return strings.Join(set, ", ") }
+	return []cli.Flag{
+		&cli.StringFlag{Name: "teacher", Usage: "frozen classifier, an ONNX `FILE`; without it the student learns from the labels alone"},
+		&cli.StringFlag{Name: "data", Usage: "labelled images: folder, archive or data `FILE`"},
+		&cli.StringFlag{Name: "student", Usage: "`ARCHITECTURE`: wrn-D-K with depth D = 6n+4 and any width K, or resnet-D with D = 6n+2, such as wrn-10-0.5, wrn-40-2, resnet-20", Value: d.Student.Architecture},
+		&cli.StringFlag{Name: "out", Usage: "run `FOLDER`, made if missing", Value: "runs/student"},
+		&cli.StringFlag{Name: "config", Usage: "start from a config.yaml `FILE`; flags given as well win"},
+		&cli.BoolFlag{Name: "resume", Usage: "go on with the run in --out"},
+
+		&cli.IntFlag{Name: "epochs", Category: "Recipe", Value: d.Training.Epochs, Usage: "times every training image is seen"},
+		&cli.IntFlag{Name: "batch", Category: "Recipe", Value: d.Training.Batch, Usage: "images per step"},
+		&cli.Uint64Flag{Name: "seed", Category: "Recipe", Value: d.Training.Seed, Usage: "of everything random"},
+		&cli.StringFlag{Name: "optimizer", Category: "Recipe", Value: d.Training.Optimizer, Usage: "`NAME`: " + oneOf(pipeline.Optimizers)},
+		&cli.Float64Flag{Name: "lr", Category: "Recipe", Value: d.Training.LearningRate, Usage: "learning rate at its highest"},
+		&cli.Float64Flag{Name: "momentum", Category: "Recipe", Value: d.Training.Momentum, Usage: "of sgd"},
+		&cli.BoolFlag{Name: "nesterov", Category: "Recipe", Value: d.Training.Nesterov, Usage: "Nesterov momentum"},
+		&cli.Float64Flag{Name: "weight-decay", Category: "Recipe", Value: d.Training.WeightDecay, Usage: "on every trainable parameter"},
+		&cli.Float64Flag{Name: "clip-norm", Category: "Recipe", Value: d.Training.ClipNorm, Usage: "largest global gradient norm; 0 is off"},
+		&cli.StringFlag{Name: "schedule", Category: "Recipe", Value: d.Training.Schedule, Usage: "of the learning rate, `NAME`: " + oneOf(pipeline.Schedules)},
+		&cli.Float64Flag{Name: "warm-up", Category: "Recipe", Value: d.Training.WarmUp, Usage: "share of the steps in which the rate rises; 0 is none (one-cycle: 0.3)"},
+		&cli.IntFlag{Name: "pad", Category: "Recipe", Value: d.Training.Augment.Pad, Usage: "random crops after padding by this many pixels; 0 is off"},
+		&cli.StringFlag{Name: "pad-mode", Category: "Recipe", Value: d.Training.Augment.PadMode, Usage: "`NAME`: " + oneOf(pipeline.PadModes)},
+		&cli.BoolFlag{Name: "flip", Category: "Recipe", Value: d.Training.Augment.Flip, Usage: "mirror half of the images; --flip=false for digits and text"},
+		&cli.IntFlag{Name: "views", Category: "Recipe", Value: d.Training.Augment.Views, DefaultText: "8 with a teacher, else 0", Usage: "different crops and mirrorings of each image, which epochs show in turn; 0 draws anew in each epoch, and nothing is recorded"},
+
+		&cli.Float64Flag{Name: "alpha", Category: "Objective", Value: d.Loss.Alpha, Usage: "share of KD against the labels' cross-entropy"},
+		&cli.Float64Flag{Name: "temperature", Category: "Objective", Value: d.Loss.Temperature, Usage: "of KD"},
+		&cli.Float64Flag{Name: "label-smoothing", Category: "Objective", Value: d.Loss.LabelSmoothing, Usage: "of the cross-entropy"},
+		&cli.Float64Flag{Name: "beta", Category: "Objective", Value: d.Loss.Attention.Beta, Usage: "weight of attention transfer; 0 is off"},
+		&cli.StringFlag{Name: "attention", Category: "Objective", Value: d.Loss.Attention.Form, Usage: "`FORM` of attention transfer: " + oneOf(pipeline.AttentionForms) + "; --beta is about 1000 for code, 0.1 for paper"},
+		&cli.StringFlag{Name: "map", Category: "Objective", Value: d.Loss.Attention.Map, Usage: "attention `MAP`: " + oneOf(pipeline.AttentionMaps)},
+		&cli.Float64Flag{Name: "power", Category: "Objective", Value: d.Loss.Attention.Power, Usage: "p of sum^p and max^p"},
+		&cli.StringFlag{Name: "beta-decay", Category: "Objective", Value: d.Loss.Attention.Decay, Usage: "how --beta falls to zero over training, `NAME`: " + oneOf(pipeline.AttentionDecay)},
+
+		&cli.StringSliceFlag{Name: "taps", Category: "Teacher and student", Usage: "`VALUES` of the teacher's graph to learn from; see distill inspect (default: suggested)"},
+		&cli.StringSliceFlag{Name: "student-taps", Category: "Teacher and student", Usage: "the student's `TAPS`, in the order of --taps (default: paired by resolution)"},
+		&cli.StringFlag{Name: "teacher-preprocess", Category: "Teacher and student", Usage: "`SPEC` of the teacher's input: " + preprocessUsage + " (default: its metadata, else auto)"},
+		&cli.StringFlag{Name: "preprocess", Category: "Teacher and student", Value: d.Student.Preprocess, Usage: "`SPEC` of the student's input; auto is the training set's mean and std"},
+		&cli.StringFlag{Name: "teacher-classes", Category: "Teacher and student", Usage: "the teacher's class for each class of the data, `NUMBERS` such as 0,2,1 (default: the same)"},
+
+		&cli.IntFlag{Name: "teacher-size", Category: "Teacher and student", Usage: "height and width of the teacher's images; 0 is what the model fixes, else the data's"},
+		&cli.StringFlag{Name: "teacher-layout", Category: "Teacher and student", Usage: "`AXES` of the teacher's input, NCHW or NHWC (default: by the graph)"},
+		&cli.StringFlag{Name: "teacher-output", Category: "Teacher and student", Usage: "`NAME` of the teacher's output with the class scores, where there are several"},
+
+		&cli.IntFlag{Name: "size", Category: "Data", Value: d.Data.Size, Usage: "resize images to this height and width; 0 keeps their own"},
+		&cli.IntFlag{Name: "channels", Category: "Data", Value: d.Data.Channels, Usage: "1 or 3; 0 keeps the images' own"},
+		&cli.IntFlag{Name: "limit", Category: "Data", Value: d.Data.Limit, Usage: "use this many training images, stratified; 0 is all"},
+		&cli.Float64Flag{Name: "validation", Category: "Data", Value: d.Data.Validation, Usage: "share of the training images that selects the student, where the data has no val/"},
+		&cli.BoolFlag{Name: "skip-bad", Category: "Data", Usage: "count and leave out images that cannot be read"},
+
+		&cli.Int64Flag{Name: "opset", Category: "Export", Value: d.Export.Opset, Usage: "ONNX opset of student.onnx, 13 to 21"},
+		&cli.Int64Flag{Name: "ir", Category: "Export", Value: d.Export.IR, Usage: "ONNX IR version of student.onnx"},
+		cacheFlag(),
+		&cli.BoolFlag{Name: "no-cache", Category: "Recorded signals", Usage: "record nothing: the teacher looks at every image in every epoch"},
+		&cli.StringFlag{Name: "cache-precision", Category: "Recorded signals", Usage: "`TYPE` of the signals the student learns from: " + oneOf(pipeline.Precisions) + ` (default: float16; float32 with --no-cache)`},
+		threadsFlag(), onnxRuntimeFlag(),
 	}
 }
 
@@ -118,13 +135,16 @@ func train(c *cli.Context) error {
 	var final *pipeline.FinalMetrics
 	var err error
 	if c.Bool("resume") {
-		if name := firstSet(c, "out", "resume", "threads", "onnxruntime"); name != "" {
+		if name := firstSet(c, "out", "resume", "threads", "onnxruntime", "cache", "no-cache"); name != "" {
 			return usagef("--%s cannot change a run that is resumed; the run folder's config.yaml decides", name)
+		}
+		if options.Cache, err = cacheFolder(c, pipeline.NoCache); err != nil {
+			return err
 		}
 		final, err = pipeline.Resume(c.Context, folder, options)
 	} else {
 		var config pipeline.Config
-		if config, err = trainConfig(c); err != nil {
+		if config, err = trainConfig(c, report); err != nil {
 			return err
 		}
 		final, err = pipeline.Train(c.Context, config, folder, options)
@@ -159,8 +179,9 @@ func firstSet(c *cli.Context, allowed ...string) string {
 }
 
 // trainConfig is the configuration the flags mean: the file's or the default,
-// with every flag that was given put over it.
-func trainConfig(c *cli.Context) (pipeline.Config, error) {
+// with every flag that was given put over it. Where neither says whether
+// signals are recorded, they are, in the user's cache folder.
+func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 	config := pipeline.Default()
 	if path := c.String("config"); path != "" {
 		var err error
@@ -214,6 +235,8 @@ func trainConfig(c *cli.Context) (pipeline.Config, error) {
 		{"pad", func() error { config.Training.Augment.Pad = c.Int("pad"); return nil }},
 		{"pad-mode", func() error { config.Training.Augment.PadMode = c.String("pad-mode"); return nil }},
 		{"flip", func() error { config.Training.Augment.Flip = c.Bool("flip"); return nil }},
+		{"views", func() error { config.Training.Augment.Views = c.Int("views"); return nil }},
+		{"cache-precision", func() error { config.Teacher.Precision = c.String("cache-precision"); return nil }},
 		{"opset", func() error { config.Export.Opset = c.Int64("opset"); return nil }},
 		{"ir", func() error { config.Export.IR = c.Int64("ir"); return nil }},
 		{"threads", func() error { config.Resources.Threads = c.Int("threads"); return nil }},
@@ -222,6 +245,19 @@ func trainConfig(c *cli.Context) (pipeline.Config, error) {
 		if c.IsSet(s.name) {
 			errs = append(errs, s.set())
 		}
+	}
+	if folder, err := cacheFolder(c, pipeline.NoCache); err != nil {
+		errs = append(errs, err)
+	} else if folder != "" {
+		config.Resources.Cache = folder
+	}
+	if config.Resources.Cache == "" && config.Teacher.Path != "" {
+		folder, err := signalsFolder()
+		if err != nil {
+			report.Warn(err.Error() + "; the teacher's signals are not recorded")
+			folder = pipeline.NoCache
+		}
+		config.Resources.Cache = folder
 	}
 	errs = append(errs, config.Validate())
 	if err := errors.Join(errs...); err != nil {
