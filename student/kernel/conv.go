@@ -49,6 +49,16 @@ func (s ConvShape) flat() ConvShape {
 	return s
 }
 
+// ConvMember is one of a convolution and its two derivatives.
+type ConvMember int
+
+// The members of the convolution family.
+const (
+	Forward         ConvMember = iota // ConvForward
+	BackwardData                      // ConvBackwardData
+	BackwardWeights                   // ConvBackwardWeights
+)
+
 // ConvPlan is a convolution, or one of its two derivatives, ready to run.
 // Run computes dst from a and b and may use Scratch elements of scratch, whose
 // content is undefined before and after. It runs in one goroutine at a time.

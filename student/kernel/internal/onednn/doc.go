@@ -6,9 +6,8 @@
 // It stands apart from package kernel because a package with C in it may hold no
 // Go assembly.
 //
-// An Op is a primitive with the layouts of its operands. It is made once, lives
-// as long as the program and may run in several goroutines at once. One call
-// into C makes the memory objects over the caller's pointers, runs, waits and
+// An Op is a primitive with the layouts of its operands. It is made once and may
+// run in several goroutines at once. One call into C makes the memory objects over the caller's pointers, runs, waits and
 // drops them again, so oneDNN keeps no Go pointer past a call.
 //
 //	api.c   what differs between the API's versions 2 and 3

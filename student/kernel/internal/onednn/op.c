@@ -77,7 +77,7 @@ static dnnl_status_t finish(op *o, const_dnnl_primitive_desc_t pd) {
 	return s;
 }
 
-static void op_free(op *o) {
+void op_free(op *o) {
 	if (o == NULL) return;
 	for (int i = 0; i < o->count; i++) layout_free(o->operand[i].layout);
 	if (o->primitive != NULL) dnnl_primitive_destroy(o->primitive);

@@ -98,7 +98,7 @@ func failed(f C.failure, primitive string) error {
 }
 
 // Op is a primitive, ready to run. It has no state, so several goroutines may
-// run it at once, and lives as long as the program.
+// run it at once. It takes memory until Close.
 type Op struct {
 	op   *C.op
 	name string
@@ -177,6 +177,12 @@ func (o *Op) Run(operands ...[]float32) error {
 		return nil
 	}
 	return failed(f, o.name)
+}
+
+// Close frees o, which must not be used any more.
+func (o *Op) Close() {
+	C.op_free(o.op)
+	o.op = nil
 }
 
 // Time runs o over memory of its own some times, after once to warm up, and

@@ -53,6 +53,8 @@ failure op_run(const op *o, void *p0, void *p1, void *p2, void *p3, void *p4);
 // the shortest time in seconds.
 failure op_time(const op *o, int runs, double *seconds);
 
+void op_free(op *o);
+
 // op_size is the size of an operand in bytes, 0 where o does not have it.
 size_t op_size(const op *o, int operand);
 
