@@ -121,7 +121,7 @@ func (u *run) planSignals(epoch int) int {
 			complete++
 		}
 	}
-	row := u.signals.RowBytes()
+	size := u.signals.Bytes(ids) * int64(len(all))
 	state := fmt.Sprintf("%d of %d views recorded", complete, len(all))
 	if part := recorded - complete*samples; part > 0 {
 		state += fmt.Sprintf(" and %s images of others", formatCount(int64(part)))
@@ -133,7 +133,7 @@ func (u *run) planSignals(epoch int) int {
 	if !u.signals.Writable() {
 		verb = "would take"
 	}
-	say(u.reporter, "cache    %s %s in %s (%s, %d bytes an image and view), %s", verb, FormatBytes(int64(row)*int64(rows)), u.signals.Folder(), u.config.Teacher.Precision, row, state)
+	say(u.reporter, "cache    %s %s in %s (%s, %d bytes an image and view), %s", verb, FormatBytes(size), u.signals.Folder(), u.config.Teacher.Precision, size/int64(max(1, rows)), state)
 	if !u.signals.Writable() {
 		return u.missing(u.views(epoch)) * max(1, (u.config.Training.Epochs-epoch)/max(1, len(all)))
 	}

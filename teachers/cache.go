@@ -201,6 +201,40 @@ func (c *Cache) Precision() Precision { return c.precision }
 // RowBytes is what one sample takes in one view, in the shards' files.
 func (c *Cache) RowBytes() int { return c.rowBytes + 8 + 4 }
 
+// Bytes is what the samples take on disk in one view. Disks give files room in
+// whole pages, so samples that lie scattered over the data set take more than
+// RowBytes each.
+func (c *Cache) Bytes(samples []uint64) int64 {
+	const page = 4096
+	rows := map[int][]int{} // within their shard, by shard
+	for _, id := range samples {
+		if row, ok := c.row[id]; ok {
+			i := int(row) / shardRows
+			rows[i] = append(rows[i], int(row)%shardRows)
+		}
+	}
+	total := int64(0)
+	for i, list := range rows {
+		slices.Sort(list)
+		s, _, first, err := c.layOut(shardID{index: i})
+		if err != nil {
+			continue // nothing is written there either
+		}
+		next := (int64(len(first)) + page - 1) / page // the first page not counted yet
+		total += next
+		for _, col := range s.columns {
+			n := col.bytes()
+			for _, row := range list {
+				from := col.at + int64(row)*n
+				end := (from + n + page - 1) / page
+				total += max(0, end-max(next, from/page))
+				next = max(next, end)
+			}
+		}
+	}
+	return total * page
+}
+
 // Writable reports whether signals can still be recorded.
 func (c *Cache) Writable() bool {
 	c.mu.Lock()

@@ -114,6 +114,33 @@ func TestATinyDisk(t *testing.T) {
 	cached.Close()
 }
 
+func TestBytesAreWhatTheDiskGives(t *testing.T) {
+	samples := sampleIDs(3*shardRows + 50)
+	scattered := []uint64{}
+	for i := 3; i < len(samples); i += 97 {
+		scattered = append(scattered, samples[i])
+	}
+	for name, ids := range map[string][]uint64{"all": samples, "some": scattered, "one": samples[:1]} {
+		t.Run(name, func(t *testing.T) {
+			root, o := t.TempDir(), newOracle()
+			cached, cache, _ := openCached(t, root, o, samples, Float16)
+			for from := 0; from < len(ids); from += 500 {
+				signalsOf(t, cached, viewOf(ids[from:min(from+500, len(ids))], 0))
+			}
+			all, err := Caches(root)
+			if err != nil || len(all) != 1 {
+				t.Fatal(all, err)
+			}
+			got, want := cache.Bytes(ids), all[0].Bytes
+			// Beside the shards there is key.json; file systems may keep lists of
+			// pages in pages of their own.
+			if got > want || float64(got) < 0.8*float64(want)-16384 {
+				t.Errorf("said to take %d bytes, takes %d", got, want)
+			}
+		})
+	}
+}
+
 // TestChildReads asks about what is recorded and what is not, in a folder that
 // it may not write.
 func TestChildReads(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"image/draw"
 	_ "image/jpeg" // the format of the data set
 	"io"
+	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
@@ -164,6 +165,44 @@ func BenchmarkSignals(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(batch.N)*float64(b.N)/b.Elapsed().Seconds(), "images/s")
+		})
+	}
+}
+
+// What a teacher says of an image must not depend on which others are asked
+// about with it, or a student would depend on what is recorded already.
+func TestSignalsDoNotDependOnBatchMates(t *testing.T) {
+	for _, name := range []string{fixture("cnn_opset13.onnx"), fixture("nhwc_softmax.onnx"), "../testdata/demo/teacher.onnx", "wrn16_2_cifar10.onnx", "resnet8_mlperf_cifar10.onnx"} {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			path := name
+			if filepath.Base(name) == name {
+				path = sharedFile(t, filepath.Join("teachers", name))
+			}
+			const n = 128
+			all := images(n, 32, 32, 3)
+			r := rand.New(rand.NewPCG(4, 9))
+			for i := range all.Pixels {
+				all.Pixels[i] = uint8(r.Uint32())
+			}
+			s := openTeacher(t, path, Options{DataSize: [2]int{32, 32}})
+			c, err := NewCached(s, s.Spec(), nil, Float32, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := signalsOf(t, c, all)
+			for _, size := range []int{1, 2, 3, 7, 16, 50, 127} {
+				listed := r.Perm(n)[:size]
+				got := signalsOf(t, c, all.pick(listed))
+				for k := range len(want.Maps) + 1 {
+					w, g := want.column(k), got.column(k)
+					each := len(w) / n
+					for j, i := range listed {
+						if !slices.Equal(w[i*each:(i+1)*each], g[j*each:(j+1)*each]) {
+							t.Fatalf("asked about %d images: image %d has other signals than among %d", size, i, n)
+						}
+					}
+				}
+			}
 		})
 	}
 }
