@@ -17,6 +17,8 @@
 //	rank.go     convolution backward to the weights
 //	gemm.go     the register tiles under both, in Go and in AVX2 assembly
 //	channel.go  batch normalisation and what else has one number per channel
+//	pool.go     pooling
+//	onednn.go   oneDNN's convolutions instead, built with the tag onednn
 //
 // Assembly computes what the Go beside it does and is tested against the same
 // loops; portable.go stands in for it on other processors.

@@ -24,6 +24,23 @@ import (
 //	 64 to  64 channels, 8x8     2.51 2.55 2.80   2.33 2.37 2.63
 //	128 to 128 channels, 8x8    10.48 12.9 21.4   9.69 9.02 10.3
 //
+// The other operators stay ours, since oneDNN is no faster by more than a twentieth.
+// Same machine, batch 128, milliseconds of ours and of oneDNN on both cores:
+//
+//	                              16 ch. 32x32  32 ch. 16x16  64 ch. 8x8
+//	batch normalisation and ReLU  0.50  0.47    0.22  0.21    0.08  0.11
+//	  backward                    0.72  0.70    0.30  0.33    0.09  0.17
+//	global average                0.06  0.06    0.04  0.03    0.02  0.02
+//	  backward                    0.07  0.10    0.05  0.05    0.03  0.03
+//	ReLU                          0.21  0.10    0.10  0.05    0.03  0.03
+//	sum of two                    0.46  0.18    0.15  0.09    0.04  0.04
+//
+//	dense layer, 64 to 10         0.006 0.004, backward 0.004 0.003 and 0.003 0.002
+//
+// ReLU and sums alone are faster there while all fits the last cache, 0.1 ms; in a
+// step they are fused with what comes before. A maximum of 2x2, 0.57 and 0.10 ms
+// on the first shape, backward 0.68 and 0.13, would need oneDNN's workspace.
+//
 // Primitives live as long as the program, one set for each shape. Weights are
 // copied into oneDNN's order at every run, which takes 1 to 45 µs on these
 // shapes, no more than to find out whether they changed: so a plan holds no

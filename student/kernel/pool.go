@@ -67,12 +67,16 @@ func MaxPool[T Float](s PoolShape) func(y, x []T) error {
 		i0, i1 := s.rows(p)
 		for q := range s.OW {
 			j0, j1 := s.cols(q)
-			out := y[(row*s.OW+q)*s.C:][:s.C]
-			copy(out, x[((n*s.H+i0)*s.W+j0)*s.C:])
-			for i := i0; i < i1; i++ {
-				for j := j0; j < j1; j++ {
-					in := x[((n*s.H+i)*s.W+j)*s.C:][:len(out)]
-					for c, v := range in {
+			out, in := y[(row*s.OW+q)*s.C:][:s.C], x[((n*s.H+i0)*s.W+j0)*s.C:]
+			done := windowMax(floats32(out), floats32(in), i1-i0, j1-j0, s.W*s.C, s.C)
+			if done == s.C {
+				continue
+			}
+			out = out[done:]
+			copy(out, in[done:])
+			for i := range i1 - i0 {
+				for j := range j1 - j0 {
+					for c, v := range in[(i*s.W+j)*s.C+done:][:len(out)] {
 						if b := out[c]; v > b || (v != v && b == b) {
 							out[c] = v
 						}
@@ -94,10 +98,13 @@ func MaxPoolScatter[T Float](s PoolShape) func(dx, x, dy []T) error {
 	job := NewJob(s.N, func(_, n int) {
 		clear(dx[n*s.H*s.W*s.C : (n+1)*s.H*s.W*s.C])
 		for p := range s.OH {
+			i0, i1 := s.rows(p)
 			for q := range s.OW {
-				at := ((n*s.OH+p)*s.OW + q) * s.C
-				for c := range s.C {
-					dx[argmax(s, x, n, p, q, c)] += dy[at+c]
+				j0, j1 := s.cols(q)
+				first, in := ((n*s.H+i0)*s.W+j0)*s.C, dy[((n*s.OH+p)*s.OW+q)*s.C:][:s.C]
+				done := windowScatter(floats32(dx[first:]), floats32(x[first:]), floats32(in), i1-i0, j1-j0, s.W*s.C, s.C)
+				for c := done; c < s.C; c++ {
+					dx[argmax(s, x, n, p, q, c)] += in[c]
 				}
 			}
 		}
@@ -126,6 +133,28 @@ func MaxPoolGather[T Float](s PoolShape) func(y, x, v []T) error {
 	}
 }
 
+// average computes y[c], f times the sum of each channel of a window: rows × cols
+// pixels of x, rows one below the other being ld elements apart.
+func average[T Float](y, x []T, rows, cols, ld int, f T) {
+	c := len(y)
+	done := windowSum(floats32(y), floats32(x), rows, cols, ld, c, float32(f))
+	if done == c {
+		return
+	}
+	y = y[done:]
+	clear(y)
+	for i := range rows {
+		for j := range cols {
+			for k, v := range x[i*ld+j*c+done:][:len(y)] {
+				y[k] += v
+			}
+		}
+	}
+	for k := range y {
+		y[k] *= f
+	}
+}
+
 // AveragePool plans y[N,OH,OW,C], the average of each window of x.
 func AveragePool[T Float](s PoolShape) func(y, x []T) error {
 	var y, x []T
@@ -134,19 +163,7 @@ func AveragePool[T Float](s PoolShape) func(y, x []T) error {
 		i0, i1 := s.rows(p)
 		for q := range s.OW {
 			j0, j1 := s.cols(q)
-			out := y[(row*s.OW+q)*s.C:][:s.C]
-			clear(out)
-			for i := i0; i < i1; i++ {
-				for j := j0; j < j1; j++ {
-					for c, v := range x[((n*s.H+i)*s.W+j)*s.C:][:len(out)] {
-						out[c] += v
-					}
-				}
-			}
-			f := 1 / T(s.count(p, q))
-			for c := range out {
-				out[c] *= f
-			}
+			average(y[(row*s.OW+q)*s.C:][:s.C], x[((n*s.H+i0)*s.W+j0)*s.C:], i1-i0, j1-j0, s.W*s.C, 1/T(s.count(p, q)))
 		}
 	})
 	return func(dst, src []T) error {
@@ -166,10 +183,15 @@ func AveragePoolBack[T Float](s PoolShape) func(dx, dy []T) error {
 			for q := range s.OW {
 				j0, j1 := s.cols(q)
 				f := 1 / T(s.count(p, q))
-				in := dy[((n*s.OH+p)*s.OW+q)*s.C:][:s.C]
-				for i := i0; i < i1; i++ {
-					for j := j0; j < j1; j++ {
-						out := dx[((n*s.H+i)*s.W+j)*s.C:][:len(in)]
+				in, out := dy[((n*s.OH+p)*s.OW+q)*s.C:][:s.C], dx[((n*s.H+i0)*s.W+j0)*s.C:]
+				done := windowSpread(floats32(out), floats32(in), i1-i0, j1-j0, s.W*s.C, s.C, float32(f))
+				if done == s.C {
+					continue
+				}
+				in = in[done:]
+				for i := range i1 - i0 {
+					for j := range j1 - j0 {
+						out := out[(i*s.W+j)*s.C+done:][:len(in)]
 						for c, v := range in {
 							out[c] += f * v
 						}
@@ -189,16 +211,7 @@ func GlobalAveragePool[T Float](n, pixels, c int) func(y, x []T) error {
 	var y, x []T
 	f := 1 / T(pixels)
 	job := NewJob(n, func(_, i int) {
-		out := y[i*c : (i+1)*c]
-		clear(out)
-		for p := range pixels {
-			for k, v := range x[(i*pixels+p)*c:][:len(out)] {
-				out[k] += v
-			}
-		}
-		for k := range out {
-			out[k] *= f
-		}
+		average(y[i*c:(i+1)*c], x[i*pixels*c:(i+1)*pixels*c], 1, pixels, pixels*c, f)
 	})
 	return func(dst, src []T) error {
 		y, x = dst, src
@@ -210,14 +223,16 @@ func GlobalAveragePool[T Float](n, pixels, c int) func(y, x []T) error {
 // GlobalAveragePool.
 func GlobalAveragePoolBack[T Float](n, pixels, c int) func(dx, dy []T) error {
 	var dx, dy []T
-	f := 1 / T(pixels)
+	f, block := 1/T(pixels), max(4096/c, 1)*c
 	job := NewJob(n, func(_, i int) {
 		first := dx[i*pixels*c:][:c]
 		for k, v := range dy[i*c : (i+1)*c] {
 			first[k] = f * v
 		}
-		for p := 1; p < pixels; p++ {
-			copy(dx[(i*pixels+p)*c:][:c], first)
+		// Copies of many pixels at a time, which are read from the cache.
+		image := dx[i*pixels*c : (i+1)*pixels*c]
+		for filled := c; filled < len(image); {
+			filled += copy(image[filled:], image[:min(filled, block)])
 		}
 	})
 	return func(dst, src []T) error {
