@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onnxdistill/onnxdistill/student/kernel"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
 
@@ -33,8 +34,12 @@ func peakMemory(b *testing.B) (figures, error) {
 	if runtime.GOOS != "linux" {
 		return figures{}, absent("peaks are read from /proc, which %s has not", runtime.GOOS)
 	}
+	tags := "" // those of this process
+	if _, linked := kernel.OneDNN(); linked {
+		tags = "onednn"
+	}
 	distill := filepath.Join(b.TempDir(), "distill")
-	if out, err := exec.Command("go", "build", "-tags", buildTags, "-o", distill, "./cmd/distill").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-tags", tags, "-o", distill, "./cmd/distill").CombinedOutput(); err != nil {
 		return figures{}, fmt.Errorf("building distill: %w\n%s", err, out)
 	}
 	train := exec.Command(distill, "train", "--data", images, "--teacher", benchTeacher(), "--teacher-preprocess", "cifar10",

@@ -77,6 +77,7 @@ func atMostTimes(target float64) goal { return goal{target: target} }
 var rows = []row{
 	{"wrn-16-1-step", "WRN-16-1 student step, batch 128, CE+KD+AT, against PyTorch's better memory format", "ms", fasterBy(1.6), studentStep("wrn-16-1", "16", "1")},
 	{"wrn-16-2-step", "WRN-16-2 student step, same", "ms", fasterBy(1.3), studentStep("wrn-16-2", "16", "2")},
+	{"onednn-sum", "WRN-16-1 step over the sum of oneDNN's own kernel times for its nodes", "ms", atMostTimes(1.25), stepOverKernels},
 	{"stock-gorgonia", "WRN-16-1 step on the labels alone, batch 128, against stock Gorgonia", "ms", fasterBy(30), stockStep},
 	{"teacher-maps", "teacher forward with three maps over plain ONNX Runtime forward of the same file", "ms", atMostTimes(1.03), teacherMaps},
 	{"epoch-over-steps", "epoch end to end with recorded signals over its steps alone", "s", atMostTimes(1.08), epochOverSteps},
