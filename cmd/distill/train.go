@@ -59,7 +59,7 @@ func trainFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "teacher", Usage: "frozen classifier, an ONNX `FILE`; without it the student learns from the labels alone"},
 		&cli.StringFlag{Name: "data", Usage: "labelled images: folder, archive or data `FILE`"},
-		&cli.StringFlag{Name: "student", Usage: "`ARCHITECTURE`: wrn-D-K with depth D = 6n+4 and any width K, or resnet-D with D = 6n+2, such as wrn-10-0.5, wrn-40-2, resnet-20", Value: d.Student.Architecture},
+		&cli.StringFlag{Name: "student", Usage: "`ARCHITECTURE`: wrn-D-K with depth D = 6n+4 and any width K, resnet-D with D = 6n+2, or mobilenetv2-K, such as wrn-10-0.5, wrn-40-2, resnet-20, mobilenetv2-0.5", Value: d.Student.Architecture},
 		&cli.StringFlag{Name: "out", Usage: "run `FOLDER`, made if missing", Value: "runs/student"},
 		&cli.StringFlag{Name: "config", Usage: "start from a config.yaml `FILE`; flags given as well win"},
 		&cli.BoolFlag{Name: "resume", Usage: "go on with the run in --out"},
