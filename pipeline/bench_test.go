@@ -56,7 +56,28 @@ func BenchmarkStepProfile(b *testing.B) {
 	}
 }
 
-func learnerForBenchmark(b *testing.B, name string, batch int, opts ...vm.Option) (*Learner, *Sample) {
+// TestStepAllocatesNothing covers all that a step does with a sample: pixels,
+// labels, the teacher's signals, the machine, the optimiser and the running
+// statistics.
+func TestStepAllocatesNothing(t *testing.T) {
+	for _, name := range []string{"wrn-10-0.5", "resnet-8"} {
+		l, s := learnerForBenchmark(t, name, 8)
+		step := func() {
+			if _, err := l.Compute(s, true); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Update(1e-6); err != nil {
+				t.Fatal(err)
+			}
+		}
+		step() // binds the outputs and makes the optimiser's state
+		if n := testing.AllocsPerRun(5, step); n != 0 {
+			t.Errorf("a step of %s allocates %v times, want none", name, n)
+		}
+	}
+}
+
+func learnerForBenchmark(b testing.TB, name string, batch int, opts ...vm.Option) (*Learner, *Sample) {
 	b.Helper()
 	must := func(err error) {
 		if err != nil {

@@ -204,7 +204,7 @@ func (l *Learner) Compute(s *Sample, _ bool) (engine.Output, error) {
 		l.reported[i] = engine.Term{Name: t.Name, Value: scalar(t.Node), Weight: scalar(t.Weight)}
 	}
 	out := engine.Output{
-		Logits: l.graph.Logits.Value().Data().([]float32),
+		Logits: l.graph.Logits.Value().(*tensor.Dense).Float32s(),
 		Labels: s.Labels,
 		Loss:   scalar(l.total),
 		Terms:  l.reported,
@@ -294,7 +294,7 @@ func (s *Scorer) Compute(sample *Sample, _ bool) (engine.Output, error) {
 		if err := s.machine.RunAll(); err != nil {
 			return engine.Output{}, err
 		}
-		s.logits = append(s.logits, s.graph.Logits.Value().Data().([]float32)[:part*s.classes]...)
+		s.logits = append(s.logits, s.graph.Logits.Value().(*tensor.Dense).Float32s()[:part*s.classes]...)
 	}
 	return engine.Output{Logits: s.logits, Labels: sample.Labels}, nil
 }

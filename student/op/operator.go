@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -200,7 +201,8 @@ func NewValue(dt tensor.Dtype, shape tensor.Shape) (gorgonia.Value, kernel.Buffe
 	return v, b, err
 }
 
-// BufferOf returns the memory of v: a dense float tensor or a float scalar.
+// BufferOf returns the memory of v, a float scalar or a dense tensor whose
+// elements are in row-major order. It allocates nothing.
 func BufferOf(v gorgonia.Value) (kernel.Buffer, error) {
 	switch v := v.(type) {
 	case *gorgonia.F32:
@@ -208,11 +210,14 @@ func BufferOf(v gorgonia.Value) (kernel.Buffer, error) {
 	case *gorgonia.F64:
 		return kernel.Buffer{F64: unsafe.Slice((*float64)(v), 1)}, nil
 	case *tensor.Dense:
-		switch d := v.Data().(type) {
-		case []float32:
-			return kernel.Buffer{F32: d}, nil
-		case []float64:
-			return kernel.Buffer{F64: d}, nil
+		if v.RequiresIterator() || v.DataOrder().IsColMajor() {
+			return kernel.Buffer{}, errors.New("op: the tensor is a view whose elements are not in row-major order; clone or materialise it")
+		}
+		switch v.Dtype() {
+		case tensor.Float32:
+			return kernel.Buffer{F32: v.Float32s()}, nil
+		case tensor.Float64:
+			return kernel.Buffer{F64: v.Float64s()}, nil
 		}
 	}
 	return kernel.Buffer{}, fmt.Errorf("op: a %T of %v has no dense float memory", v, v.Dtype())

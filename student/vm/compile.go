@@ -129,7 +129,7 @@ func newValue(n *gorgonia.Node) (v *value, err error) {
 	case isConstant:
 		v.kind, v.header = constant, c.Value()
 		if isFloat(v.dtype) {
-			v.buffer, err = bufferOf(v.header)
+			v.buffer, err = op.BufferOf(v.header)
 		}
 	case isFloat(v.dtype):
 		v.kind = planned

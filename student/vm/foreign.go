@@ -52,7 +52,7 @@ func copyTo(dst kernel.Buffer, v gorgonia.Value) error {
 	if d, ok := v.(*tensor.Dense); ok && d.RequiresIterator() {
 		v = d.Materialize().(*tensor.Dense)
 	}
-	src, err := bufferOf(v)
+	src, err := op.BufferOf(v)
 	if err != nil {
 		return err
 	}

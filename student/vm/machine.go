@@ -11,6 +11,7 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"github.com/onnxdistill/onnxdistill/student/kernel"
+	"github.com/onnxdistill/onnxdistill/student/op"
 )
 
 var _ gorgonia.VM = (*Machine)(nil)
@@ -232,7 +233,7 @@ func (m *Machine) read(v *value) error {
 	if !isFloat(v.dtype) {
 		return nil
 	}
-	b, err := bufferOf(held)
+	b, err := op.BufferOf(held)
 	if err != nil {
 		return &NodeError{Node: v.node, Err: err}
 	}

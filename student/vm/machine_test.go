@@ -31,7 +31,7 @@ func floats(t *testing.T, v gorgonia.Value) []float32 {
 	if d, ok := v.(*tensor.Dense); ok && d.RequiresIterator() {
 		v = d.Materialize().(*tensor.Dense)
 	}
-	b, err := bufferOf(v)
+	b, err := op.BufferOf(v)
 	if err != nil {
 		t.Fatal(err)
 	}

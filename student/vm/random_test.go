@@ -51,7 +51,7 @@ func bitsOf(t *testing.T, v gorgonia.Value) (bits []uint64) {
 	if d, ok := v.(*tensor.Dense); ok && d.RequiresIterator() {
 		v = d.Materialize().(*tensor.Dense)
 	}
-	b, err := bufferOf(v)
+	b, err := op.BufferOf(v)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func TestRandomGraphsComeOutAsWithoutSharing(t *testing.T) {
 				}
 				for _, n := range outputs {
 					outputsSeen++
-					if checkFinite(n, must(bufferOf(n.Value()))) != nil {
+					if checkFinite(n, must(op.BufferOf(n.Value()))) != nil {
 						nonFinite++
 					}
 					if !slices.Equal(bitsOf(t, n.Value()), bitsOf(t, want[n])) {

@@ -1,8 +1,6 @@
 package vm
 
 import (
-	"errors"
-	"fmt"
 	"unsafe"
 
 	"gorgonia.org/gorgonia"
@@ -93,28 +91,6 @@ func newHeader(b kernel.Buffer, shape tensor.Shape) gorgonia.Value {
 	default:
 		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(b.F64))
 	}
-}
-
-// bufferOf returns the memory of v, a float scalar or dense tensor in row-major
-// order. op.BufferOf does the same but allocates.
-func bufferOf(v gorgonia.Value) (kernel.Buffer, error) {
-	switch v := v.(type) {
-	case *gorgonia.F32:
-		return kernel.Buffer{F32: unsafe.Slice((*float32)(v), 1)}, nil
-	case *gorgonia.F64:
-		return kernel.Buffer{F64: unsafe.Slice((*float64)(v), 1)}, nil
-	case *tensor.Dense:
-		if v.RequiresIterator() || v.DataOrder().IsColMajor() {
-			return kernel.Buffer{}, errors.New("the tensor is a view whose elements are not in row-major order; clone or materialise it")
-		}
-		switch v.Dtype() {
-		case tensor.Float32:
-			return kernel.Buffer{F32: v.Float32s()}, nil
-		case tensor.Float64:
-			return kernel.Buffer{F64: v.Float64s()}, nil
-		}
-	}
-	return kernel.Buffer{}, fmt.Errorf("a %T of %v has no dense float memory", v, v.Dtype())
 }
 
 func isFloat(dt tensor.Dtype) bool { return dt == tensor.Float32 || dt == tensor.Float64 }
