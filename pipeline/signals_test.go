@@ -271,6 +271,9 @@ func TestACacheLostHalfWayChangesNothing(t *testing.T) {
 		if !bytes.Equal(want, read(t, folder.Student())) {
 			t.Errorf("resumed with the cache %q: another student.onnx", other)
 		}
+		if all, err := teachers.Caches(other); other != NoCache && (err != nil || len(all) != 1) {
+			t.Errorf("resumed with the cache %q, which holds %v, %v", other, all, err)
+		}
 	}
 }
 
@@ -420,6 +423,49 @@ func TestSignalsAreRecordedAhead(t *testing.T) {
 		k.spoil(&bad)
 		if err := RecordSignals(t.Context(), bad, o); err == nil || !strings.Contains(err.Error(), k.want) {
 			t.Errorf("%s: got %v, want %q in it", k.name, err, k.want)
+		}
+	}
+}
+
+// A cache shared by runs must keep apart what differs, and share what does not.
+func TestEachRunFindsItsOwnSignals(t *testing.T) {
+	c, o := viewedRun(t)
+	c.Resources.Cache = t.TempDir()
+	folder := func(change func(c *Config)) string {
+		k := c
+		change(&k)
+		u, err := prepare(t.Context(), k, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.close()
+		return u.signals.Folder()
+	}
+	own := folder(func(*Config) {})
+	for name, change := range map[string]func(c *Config){
+		"seed":          func(c *Config) { c.Training.Seed++ },
+		"augmentation":  func(c *Config) { c.Training.Augment.Pad++ },
+		"map":           func(c *Config) { c.Loss.Attention.Map = "max^p" },
+		"power":         func(c *Config) { c.Loss.Attention.Power = 4 },
+		"logits alone":  func(c *Config) { c.Loss.Attention.Beta = 0 },
+		"preprocessing": func(c *Config) { c.Teacher.Preprocess = "imagenet" },
+		"class order":   func(c *Config) { c.Teacher.Classes = []int{1, 0, 2, 3, 4, 5, 6, 7, 8, 9} },
+		"precision":     func(c *Config) { c.Teacher.Precision = "float32" },
+	} {
+		if folder(change) == own {
+			t.Errorf("another %s finds the same signals", name)
+		}
+	}
+	for name, change := range map[string]func(c *Config){
+		"recipe":        func(c *Config) { c.Training.Epochs, c.Training.Batch, c.Training.LearningRate = 2, 10, 0.1 },
+		"objective":     func(c *Config) { c.Loss.Alpha, c.Loss.Temperature = 0.5, 2 },
+		"views":         func(c *Config) { c.Training.Augment.Views = 3 },
+		"limit":         func(c *Config) { c.Data.Limit = 30 },
+		"student":       func(c *Config) { c.Student.Architecture = "wrn-10-1" },
+		"preprocessing": func(c *Config) { c.Student.Preprocess = "imagenet" },
+	} {
+		if folder(change) != own {
+			t.Errorf("another %s of the student's finds other signals", name)
 		}
 	}
 }

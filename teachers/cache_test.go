@@ -601,6 +601,22 @@ func TestProcessesShareACache(t *testing.T) {
 	}
 }
 
+// Of two processes that make the same shard the first one's stays, with what it
+// has recorded meanwhile.
+func TestAShardMadeTwiceStays(t *testing.T) {
+	samples, o := sampleIDs(8), newOracle()
+	cached, cache, w := openCached(t, t.TempDir(), o, samples, Float16)
+	signalsOf(t, cached, viewOf(samples, 0))
+	if err := cache.create(shardID{}); err != nil {
+		t.Fatal(err)
+	}
+	cached.Close()
+	if n := cache.Recorded(samples, 0); n != 8 {
+		t.Errorf("%d of 8 rows are left", n)
+	}
+	w.want(t)
+}
+
 func TestFillingGoesOnAfterAKill(t *testing.T) {
 	folder := t.TempDir()
 	cmd := child(t, "TestChildFills", folder)
