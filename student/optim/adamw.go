@@ -86,7 +86,7 @@ func (a *AdamW) Step(vg []gorgonia.ValueGrad) error {
 		b1, rest1 = float32(a.c.Beta1), float32(1 - a.c.Beta1)
 		b2, rest2 = float32(a.c.Beta2), float32(1 - a.c.Beta2)
 		size      = float32(a.lr / (1 - math.Pow(a.c.Beta1, t)))
-		root      = float32(1 / math.Sqrt(1-math.Pow(a.c.Beta2, t))) // a product costs less than a division
+		root      = float32(math.Sqrt(1 - math.Pow(a.c.Beta2, t)))
 		eps       = float32(a.c.Epsilon)
 	)
 	for i, w := range a.weights {
@@ -96,7 +96,7 @@ func (a *AdamW) Step(vg []gorgonia.ValueGrad) error {
 			d := scale * g[j]
 			m[j] = b1*m[j] + rest1*d
 			v[j] = b2*v[j] + rest2*d*d
-			w[j] = keep*w[j] - size*(m[j]/(float32(math.Sqrt(float64(v[j])))*root+eps))
+			w[j] = keep*w[j] - size*(m[j]/(float32(math.Sqrt(float64(v[j])))/root+eps))
 		}
 	}
 	return nil
