@@ -114,7 +114,8 @@ var ways = []struct {
 	data    func(ConvShape) (ConvPlan[float32], bool)
 	weights func(ConvShape) (ConvPlan[float32], bool)
 }{
-	{libraryForward, libraryBackwardData, libraryBackwardWeights}, // oneDNN, where it is linked
+	{winogradForward, winogradBackwardData, winogradBackwardWeights}, // fewer multiplications for 3x3
+	{libraryForward, libraryBackwardData, libraryBackwardWeights},    // oneDNN, where it is linked
 }
 
 // ConvForward plans y[N,OH,OW,K] from a = x[N,H,W,C] and b = w[K,R,S,C/Groups].

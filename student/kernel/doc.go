@@ -13,10 +13,11 @@
 //
 // Where the time goes:
 //
-//	gather.go   convolution forward and backward to the data
-//	rank.go     convolution backward to the weights
-//	gemm.go     the register tiles under both, in Go and in AVX2 assembly
-//	channel.go  batch normalisation and what else has one number per channel
+//	gather.go    convolution forward and backward to the data
+//	rank.go      convolution backward to the weights
+//	gemm.go      the register tiles under both, in Go and in AVX2 assembly
+//	winograd.go  convolutions of 3x3 with a quarter of the multiplications
+//	channel.go   batch normalisation and what else has one number per channel
 //	pool.go     pooling
 //	onednn.go   oneDNN's convolutions instead, built with the tag onednn
 //
