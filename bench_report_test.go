@@ -146,18 +146,32 @@ func markdown(head []fact, all []result) []byte {
 // The markers between which a page in Markdown carries the table.
 const tableBegins, tableEnds = "<!-- table -->\n", "<!-- end of table -->\n"
 
-// withTable puts the table into a page in place of the one there; an empty page
-// becomes the table.
-func withTable(page, table []byte) ([]byte, error) {
+// between puts content into a page between two lines, in place of what stands
+// there.
+func between(page []byte, begins, ends string, content []byte) ([]byte, error) {
+	before, rest, found := bytes.Cut(page, []byte(begins))
+	_, after, closed := bytes.Cut(rest, []byte(ends))
+	if !found || !closed {
+		return nil, fmt.Errorf("no line %q with a line %q after it", strings.TrimSpace(begins), strings.TrimSpace(ends))
+	}
+	return slices.Concat(before, []byte(begins), content, []byte(ends), after), nil
+}
+
+// fill brings a page up to date: the table and, where it has a place for it,
+// the profile of a step. An empty page becomes the table.
+func fill(page, table []byte, profile func() ([]byte, error)) ([]byte, error) {
 	if len(page) == 0 {
 		return table, nil
 	}
-	before, rest, begins := bytes.Cut(page, []byte(tableBegins))
-	_, after, ends := bytes.Cut(rest, []byte(tableEnds))
-	if !begins || !ends {
-		return nil, fmt.Errorf("no line %q with a line %q after it", strings.TrimSpace(tableBegins), strings.TrimSpace(tableEnds))
+	page, err := between(page, tableBegins, tableEnds, table)
+	if err != nil || !bytes.Contains(page, []byte(profileBegins)) {
+		return page, err
 	}
-	return slices.Concat(before, []byte(tableBegins), table, []byte(tableEnds), after), nil
+	content, err := profile()
+	if err != nil {
+		return nil, err
+	}
+	return between(page, profileBegins, profileEnds, content)
 }
 
 // fact is a line of the table's head.
@@ -338,30 +352,48 @@ func TestTableInJSON(t *testing.T) {
 	}
 }
 
-func TestTableInAPage(t *testing.T) {
+func TestPageIsFilled(t *testing.T) {
+	table, profile := []byte("TABLE\n"), func() ([]byte, error) { return []byte("PROFILE\n"), nil }
 	for _, c := range []struct{ name, page, want string }{
 		{"a file of its own", "", "TABLE\n"},
 		{"a page that waits for it", "# Speed\n<!-- table -->\n<!-- end of table -->\nbelow\n", "# Speed\n<!-- table -->\nTABLE\n<!-- end of table -->\nbelow\n"},
 		{"a page with an old one", "<!-- table -->\nold\ntable\n<!-- end of table -->\n", "<!-- table -->\nTABLE\n<!-- end of table -->\n"},
+		{"a page with a profile", "<!-- table -->\n<!-- end of table -->\n<!-- profile -->\nold\n<!-- end of profile -->\n",
+			"<!-- table -->\nTABLE\n<!-- end of table -->\n<!-- profile -->\nPROFILE\n<!-- end of profile -->\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := withTable([]byte(c.page), []byte("TABLE\n"))
+			got, err := fill([]byte(c.page), table, profile)
 			if d := cmp.Diff(c.want, string(got)); d != "" || err != nil {
 				t.Errorf("%v (-want +got):\n%s", err, d)
 			}
 		})
 	}
-	for _, page := range []string{"# Speed\n", "<!-- table -->\nno end\n", "<!-- end of table -->\n<!-- table -->\n"} {
-		if got, err := withTable([]byte(page), []byte("TABLE\n")); err == nil || !strings.Contains(err.Error(), "no line \"<!-- table -->\" with") {
+	for page, want := range map[string]string{
+		"# Speed\n": `no line "<!-- table -->" with`, "<!-- table -->\nno end\n": `no line "<!-- table -->" with`,
+		"<!-- end of table -->\n<!-- table -->\n":                         `no line "<!-- table -->" with`,
+		"<!-- table -->\n<!-- end of table -->\n<!-- profile -->\nno end": `no line "<!-- profile -->" with`,
+	} {
+		if got, err := fill([]byte(page), table, profile); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q became %q, %v", page, got, err)
 		}
 	}
+}
+
+// TestPerformancePage looks for the places that the table and the profile go
+// to, and for each row's explanation.
+func TestPerformancePage(t *testing.T) {
 	page, err := os.ReadFile("docs/PERFORMANCE.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := withTable(page, nil); err != nil {
+	got, err := fill(page, []byte("TABLE\n"), func() ([]byte, error) { return []byte("PROFILE\n"), nil })
+	if err != nil || !bytes.Contains(got, []byte("TABLE")) || !bytes.Contains(got, []byte("PROFILE")) {
 		t.Errorf("docs/PERFORMANCE.md: %v", err)
+	}
+	for _, r := range rows {
+		if !bytes.Contains(page, []byte("`"+r.name+"`")) {
+			t.Errorf("docs/PERFORMANCE.md does not explain the row %s", r.name)
+		}
 	}
 }
 

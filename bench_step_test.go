@@ -13,6 +13,7 @@ import (
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/student"
 	"github.com/onnxdistill/onnxdistill/student/optim"
+	"github.com/onnxdistill/onnxdistill/student/vm"
 	"github.com/onnxdistill/onnxdistill/student/zoo"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
@@ -172,7 +173,7 @@ func stepOf(a student.Architecture, teacher bool) (step, done func() error, err 
 }
 
 // newLearner makes a learner for batches of benchBatch images of 32x32x3.
-func newLearner(a student.Architecture, teacher bool) (*pipeline.Learner, error) {
+func newLearner(a student.Architecture, teacher bool, opts ...vm.Option) (*pipeline.Learner, error) {
 	model, err := student.New(a, student.Spec{Image: student.Shape{H: 32, W: 32, C: 3}, Classes: benchClasses}, 1)
 	if err != nil {
 		return nil, err
@@ -203,7 +204,7 @@ func newLearner(a student.Architecture, teacher bool) (*pipeline.Learner, error)
 			})
 		}
 	}
-	return pipeline.NewLearner(model, benchBatch, normalizer, o, sgd)
+	return pipeline.NewLearner(model, benchBatch, normalizer, o, sgd, opts...)
 }
 
 // mapSizes are the heights and widths of a Wide ResNet's three groups.

@@ -22,7 +22,7 @@ import (
 // docs/PERFORMANCE.md.
 var (
 	benchJSON     = flag.String("bench.json", "", "write the rows of the table to this `FILE`")
-	benchMarkdown = flag.String("bench.markdown", "", "write the table in Markdown to these `FILES`, separated by commas: between the markers of one that exists")
+	benchMarkdown = flag.String("bench.markdown", "", "write the table in Markdown to these `FILES`, separated by commas: between the markers of one that exists, and there the profile of a step as well")
 )
 
 // row is one comparison.
@@ -158,7 +158,13 @@ func publish(w io.Writer, load string, now time.Time) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("writing the table: %w", err)
 		}
-		page, err := withTable(old, markdown(head, measured))
+		page, err := fill(old, markdown(head, measured), func() ([]byte, error) {
+			p, err := stepProfile()
+			if err != nil {
+				return nil, err
+			}
+			return profileTable(p), nil
+		})
 		if err == nil {
 			err = wholefile.Write(path, page)
 		}
