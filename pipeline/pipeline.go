@@ -23,6 +23,15 @@ type Options struct {
 	Hooks    []engine.Hooks[*Sample] // called at each point of the loop before the trainer's own
 	Version  string                  // of the program, for the student's metadata; empty leaves it out
 	Cache    string                  // for Resume: in place of ResourcesConfig.Cache; empty keeps that
+
+	// Profile is the file that tells at the end, as a table, where the time of
+	// the training steps went; a second one with .pb.gz added to its name does
+	// for go tool pprof. Empty measures nothing.
+	Profile string
+
+	// Verbose says how much memory the training graph takes and, at the end,
+	// how much the process took at most.
+	Verbose bool
 }
 
 // Train distils a student as c says and leaves it, with all that is needed to
@@ -75,6 +84,7 @@ func Resume(ctx context.Context, folder Folder, o Options) (*FinalMetrics, error
 func prepare(ctx context.Context, c Config, o Options) (*run, error) {
 	u := newRun(c, o)
 	for _, step := range []func(context.Context) error{
+		u.tryProfile,
 		u.findRuntime, // which the export needs even where there is no teacher
 		u.openData,    // images, labels, splits
 		u.makeStudent, // architecture, preprocessing, parameters
@@ -100,6 +110,7 @@ func (u *run) train(ctx context.Context, folder Folder, p Progress, epochs []Epo
 		return nil, err
 	}
 	u.plan(p.Epoch, p.Step)
+	defer u.account()
 	t := &trainer{run: u, folder: folder, progress: p, epochs: epochs}
 	state := &engine.State[*Sample]{
 		Network: u.learner, Iterator: u.samples,

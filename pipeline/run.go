@@ -210,10 +210,13 @@ func (u *run) makeLearner(context.Context) error {
 	if err := u.schedule.Validate(); err != nil {
 		return err
 	}
-	if u.learner, err = NewLearner(u.model, t.Batch, u.normalizer, Objective{u.config.Loss, u.teacher != nil, u.pairs}, u.optimizer); err != nil {
+	if u.learner, err = NewLearner(u.model, t.Batch, u.normalizer, Objective{u.config.Loss, u.teacher != nil, u.pairs}, u.optimizer, u.machineOptions()...); err != nil {
 		return err
 	}
 	u.closers = append(u.closers, u.learner)
+	if u.options.Verbose {
+		say(u.reporter, "memory   %v", u.learner.Memory())
+	}
 	if u.scorer, err = NewScorer(u.model, t.Batch, u.normalizer); err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ Worked examples:
 
    # after Ctrl-C
    distill train --resume --out runs/first`,
-		Flags:  trainFlags(),
+		Flags:  append(trainFlags(), watchFlags()...),
 		Action: train,
 	}
 }
@@ -114,6 +114,14 @@ func trainFlags() []cli.Flag {
 	}
 }
 
+// watchFlags are the flags of train that change nothing but what it tells.
+func watchFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "profile", Category: "Resources", Usage: "at the end write where the steps' time went to `FILE`, and to FILE.pb.gz for go tool pprof"},
+		&cli.BoolFlag{Name: "verbose", Category: "Resources", Usage: "say how much memory training takes"},
+	}
+}
+
 const preprocessUsage = "auto, unit, raw, imagenet, cifar10, or mean=...,std=...,scale=...,order=rgb|bgr"
 
 func threadsFlag() cli.Flag {
@@ -130,12 +138,12 @@ func train(c *cli.Context) error {
 	}
 	folder := pipeline.Folder(c.String("out"))
 	report := &terminal{out: c.App.Writer, err: c.App.ErrWriter}
-	options := pipeline.Options{Reporter: report, Version: programVersion()}
+	options := pipeline.Options{Reporter: report, Version: programVersion(), Profile: c.String("profile"), Verbose: c.Bool("verbose")}
 	setThreads(c.Int("threads"))
 	var final *pipeline.FinalMetrics
 	var err error
 	if c.Bool("resume") {
-		if name := firstSet(c, "out", "resume", "threads", "onnxruntime", "cache", "no-cache"); name != "" {
+		if name := firstSet(c, "out", "resume", "threads", "onnxruntime", "cache", "no-cache", "profile", "verbose"); name != "" {
 			return usagef("--%s cannot change a run that is resumed; the run folder's config.yaml decides", name)
 		}
 		if options.Cache, err = cacheFolder(c, pipeline.NoCache); err != nil {
