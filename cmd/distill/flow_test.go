@@ -80,8 +80,12 @@ func TestFromTeacherToStudent(t *testing.T) {
 		t.Errorf("inspect does not name the taps:\n%s", out)
 	}
 
-	out := must("train", "--teacher", teacher, "--data", images, "--student", "wrn-10-0.5", "--out", run, "--epochs", "2", "--batch", "20", "--flip=false")
-	for _, want := range []string{"80 training, 20 validation, 40 test images", "group3 (8x8) learns from", "at/group1", "largest logit difference", "test accuracy"} {
+	out := must("train", "--teacher", teacher, "--data", images, "--student", "wrn-10-0.5", "--out", run, "--epochs", "2", "--batch", "20", "--flip=false",
+		"--verbose", "--profile", run+".profile")
+	if table, err := os.ReadFile(run + ".profile"); err != nil || !strings.Contains(string(table), "Conv2DBackWeights") {
+		t.Errorf("--profile leaves %q, %v", table, err)
+	}
+	for _, want := range []string{"MiB planned", "MiB of this process", "80 training, 20 validation, 40 test images", "group3 (8x8) learns from", "at/group1", "largest logit difference", "test accuracy"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("train does not say %q:\n%s", want, out)
 		}
