@@ -8,7 +8,7 @@ func Describe() string {
 		ours = "portable Go, matrix products in AVX2 assembly"
 	}
 	if version, linked := OneDNN(); linked {
-		return "oneDNN " + version + " for convolutions of eight images and more, for the rest " + ours
+		return "oneDNN " + version + " for the convolutions it is faster at, else " + ours
 	}
 	return ours
 }

@@ -70,7 +70,7 @@ type libraryConv struct {
 	weights        int        // elements, packed
 	scratch        int        // elements of a worker's scratchpad
 	err            error      // creation failed otherwise than by being unknown
-	sizes          [2]int     // elements of dst and of the first operand, one image
+	sizes          [2]int     // elements of the result and of the images, of one image
 	taken          bool       // false: oneDNN does not have it or is slow
 	member         onednn.Member
 }
@@ -132,11 +132,13 @@ func newLibraryConv(k libraryKey) *libraryConv {
 		c.weights = c.whole.Elements(2)
 	}
 	if e := (*onednn.Error)(nil); errors.As(c.err, &e) && e.Status == onednn.Unimplemented {
+		c.close()
 		return &libraryConv{}
 	}
 	if c.err == nil {
 		for _, o := range []*onednn.Op{c.whole, c.last} {
 			if name := o.Implementation(); strings.HasPrefix(name, "ref") || strings.HasPrefix(name, "gemm") {
+				c.close()
 				return &libraryConv{}
 			}
 			c.scratch = max(c.scratch, o.Elements(3), c.order.Elements(2))
@@ -145,6 +147,15 @@ func newLibraryConv(k libraryKey) *libraryConv {
 	}
 	c.taken = true
 	return c
+}
+
+// close frees the primitives of a shape that is not taken.
+func (c *libraryConv) close() {
+	if c.last != c.whole {
+		c.last.Close()
+	}
+	c.whole.Close()
+	c.order.Close()
 }
 
 // lines rounds a number of float32 up to whole cache lines.
@@ -173,7 +184,6 @@ func failing(err error) EpiloguePlan[float32] {
 
 // onednnForward plans a convolution of oneDNN, where it has one.
 func onednnForward(s ConvShape, e Epilogue) (EpiloguePlan[float32], bool) {
-	// The library's max(x, 0) makes 0 of NaN.
 	c := libraryConvFor(libraryKey{s, onednn.Forward, onednn.After{Bias: e.Bias, Sum: e.Add}})
 	return c.plan(s, e.ReLU), c.taken
 }

@@ -58,8 +58,6 @@ dnnl_status_t norm_back(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const_layout
 
 dnnl_status_t after_add(dnnl_post_ops_t ops) { return dnnl_post_ops_append_sum(ops, 1); }
 
-dnnl_status_t after_relu(dnnl_post_ops_t ops) { return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0); }
-
 #else
 
 dnnl_status_t layout_new(layout *l, int dims, const dnnl_dims_t size, dnnl_format_tag_t tag) {
@@ -98,7 +96,5 @@ dnnl_status_t norm_back(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const_layout
 }
 
 dnnl_status_t after_add(dnnl_post_ops_t ops) { return dnnl_post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef); }
-
-dnnl_status_t after_relu(dnnl_post_ops_t ops) { return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0, 0); }
 
 #endif

@@ -39,8 +39,7 @@ dnnl_status_t conv_back_weights(dnnl_primitive_desc_t *pd, dnnl_engine_t e, cons
 dnnl_status_t norm_forward(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const_layout x, float epsilon, int relu, const_dnnl_primitive_attr_t attr);
 dnnl_status_t norm_back(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const_layout x, float epsilon, int relu, const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr);
 
-// Steps after a convolution: add what dst held, max(sum, 0).
+// after_add makes a convolution add what its result's memory holds.
 dnnl_status_t after_add(dnnl_post_ops_t ops);
-dnnl_status_t after_relu(dnnl_post_ops_t ops);
 
 #endif

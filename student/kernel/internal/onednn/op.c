@@ -86,14 +86,13 @@ void op_free(op *o) {
 }
 
 // attributes makes the attributes of all our primitives: the scratchpad is the
-// caller's, and what comes after the sums.
-static dnnl_status_t attributes(dnnl_primitive_attr_t *attr, int add, int relu) {
+// caller's, and with add what the result's memory holds is added to the result.
+static dnnl_status_t attributes(dnnl_primitive_attr_t *attr, int add) {
 	dnnl_post_ops_t ops = NULL;
 	dnnl_status_t s = dnnl_primitive_attr_create(attr);
 	if (s == dnnl_success) s = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
 	if (s == dnnl_success) s = dnnl_post_ops_create(&ops);
 	if (s == dnnl_success && add) s = after_add(ops);
-	if (s == dnnl_success && relu) s = after_relu(ops);
 	if (s == dnnl_success) s = dnnl_primitive_attr_set_post_ops(*attr, ops);
 	if (ops != NULL) dnnl_post_ops_destroy(ops);
 	return s;
@@ -110,7 +109,7 @@ static dnnl_status_t weights(layout *l, const geometry *g, int plain) {
 	return layout_new(l, 5, size, plain ? dnnl_gohwi : dnnl_format_tag_any);
 }
 
-failure conv_new(op **out, const geometry *g, int member, int bias, int add, int relu, const op *like, int threads) {
+failure conv_new(op **out, const geometry *g, int member, int bias, int add, const op *like, int threads) {
 	failure f = {0};
 	layout x = NULL, w = NULL, b = NULL, y = NULL;
 	dnnl_primitive_attr_t attr = NULL;
@@ -138,7 +137,7 @@ failure conv_new(op **out, const geometry *g, int member, int bias, int add, int
 		c.before[i] = g->pad[i];
 		c.after[i] = g->pad[2 + i];
 	}
-	TRY(attributes(&attr, add, relu));
+	TRY(attributes(&attr, add));
 	if (member == MEMBER_FORWARD) {
 		TRY(conv_forward(&pd, engine, &c, attr));
 	} else {
@@ -190,7 +189,7 @@ static failure reorder(op **out, const_layout to, const_layout from, int threads
 	if (o == NULL) return (failure){"calloc", dnnl_out_of_memory};
 	o->threads = threads;
 	use(threads);
-	TRY(attributes(&attr, 0, 0));
+	TRY(attributes(&attr, 0));
 	TRY(dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, attr));
 	TRY(operand(o, DNNL_ARG_TO, to));
 	TRY(operand(o, DNNL_ARG_FROM, from));
@@ -240,7 +239,7 @@ failure norm_new(op **out, int64_t n, int64_t h, int64_t w, int64_t c, float eps
 	dnnl_dims_t xs = {n, c, h, w}, cs = {c};
 	TRY(layout_new(&x, 4, xs, dnnl_nhwc));
 	TRY(layout_new(&channels, 1, cs, dnnl_a));
-	TRY(attributes(&attr, 0, 0));
+	TRY(attributes(&attr, 0));
 	if (!back) {
 		TRY(norm_forward(&pd, engine, x, epsilon, relu, attr));
 		TRY(operand(o, DNNL_ARG_DST, x));

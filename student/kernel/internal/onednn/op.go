@@ -69,9 +69,10 @@ func (m Member) String() string {
 	return fmt.Sprintf("member %d of the convolution family", int(m))
 }
 
-// After is what a convolution does to its sums: add one number per channel, add
-// what the result's memory holds, max(sum, 0), in this order.
-type After struct{ Bias, Sum, ReLU bool }
+// After is what a convolution does to its sums: add one number per channel, and
+// add what the result's memory holds. There is no ReLU, since oneDNN's makes zero
+// of a NaN.
+type After struct{ Bias, Sum bool }
 
 // Error is a call of oneDNN that failed.
 type Error struct {
@@ -121,7 +122,7 @@ func newConv(g Geometry, m Member, a After, like *Op, threads int) (*Op, error) 
 	if like != nil {
 		l = like.op
 	}
-	f := C.conv_new(&o.op, &geometry, C.int(m), truth(a.Bias), truth(a.Sum), truth(a.ReLU), l, C.int(threads))
+	f := C.conv_new(&o.op, &geometry, C.int(m), truth(a.Bias), truth(a.Sum), l, C.int(threads))
 	return o, failed(f, o.name)
 }
 
@@ -179,8 +180,11 @@ func (o *Op) Run(operands ...[]float32) error {
 	return failed(f, o.name)
 }
 
-// Close frees o, which must not be used any more.
+// Close frees o, which must not be used any more; o may be nil.
 func (o *Op) Close() {
+	if o == nil {
+		return
+	}
 	C.op_free(o.op)
 	o.op = nil
 }

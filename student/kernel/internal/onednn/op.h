@@ -40,7 +40,7 @@ typedef struct {
 //
 // A convolution's weights are in the layout that oneDNN picks, or in that of
 // like, which may be NULL. Plain weights are k × r × s × c/groups.
-failure conv_new(op **o, const geometry *g, int member, int bias, int add, int relu, const op *like, int threads);
+failure conv_new(op **o, const geometry *g, int member, int bias, int add, const op *like, int threads);
 failure norm_new(op **o, int64_t n, int64_t h, int64_t w, int64_t c, float epsilon, int relu, int back, int threads);
 failure pack_new(op **o, const geometry *g, const op *conv, int threads);
 failure unpack_new(op **o, const geometry *g, const op *conv, int threads);
