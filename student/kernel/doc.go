@@ -18,8 +18,8 @@
 //	gemm.go      the register tiles under both, in Go and in AVX2 assembly
 //	winograd.go  convolutions of 3x3 with a quarter of the multiplications
 //	channel.go   batch normalisation and what else has one number per channel
-//	pool.go     pooling
-//	onednn.go   oneDNN's convolutions instead, built with the tag onednn
+//	pool.go      pooling
+//	onednn.go    oneDNN's convolutions instead, built with the tag onednn
 //
 // Assembly computes what the Go beside it does and is tested against the same
 // loops; portable.go stands in for it on other processors.
