@@ -54,7 +54,7 @@ func resultsHash(t *testing.T) uint64 {
 		}
 	}
 	for _, s := range []ConvShape{
-		conv3x3(20, 12, 16, 24, 1), conv3x3(37, 16, 16, 24, 1), conv3x3(3, 30, 3, 17, 2), conv3x3(1, 40, 16, 16, 1),
+		conv3x3(20, 12, 16, 24, 1), conv3x3(37, 16, 24, 24, 2), conv3x3(3, 30, 3, 17, 2), conv3x3(1, 40, 16, 16, 1),
 		{N: 70, H: 1, W: 1, C: 64, K: 100, R: 1, S: 1, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1},
 		{N: 9, H: 14, W: 14, C: 32, K: 32, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 32},
 	} {
