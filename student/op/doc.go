@@ -4,7 +4,8 @@
 //
 // Read operator.go for what an operator is, elementwise.go for how one is told
 // by its parts, gradient.go for gradients inside a loss, and fuse.go for what
-// can be computed at once. Package optest holds the cases that every operator must pass.
+// can be computed at once. Package optest holds the cases that every operator
+// must pass.
 //
 // Activations are NHWC, convolution weights OHWI, dense weights [out, in]. The
 // derivative of every operator is made of operators of this package, so a loss

@@ -5,7 +5,9 @@
 // the order, and gives every value in between a place in one block of memory
 // per element type, where values that are never alive together share bytes.
 // RunAll then reads the inputs, runs the plans of the operators one after the
-// other and binds the outputs.
+// other and binds the outputs. Where package op can compute several nodes in one
+// pass over memory, they become one step, and what lies between them comes to
+// no memory. A machine made WithProfile tells where the time goes.
 //
 // Gorgonia's tape machine is not used because it tracks liveness by register
 // and not by memory, so that a stock Reshape followed by an in-place operator
