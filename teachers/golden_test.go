@@ -193,6 +193,116 @@ func TestMapsAtOldOpsets(t *testing.T) {
 	}
 }
 
+// Each kind of map is compared with plain loops over the activations
+// themselves: with activations of both signs and of one, with channels first
+// and last, in whole blocks of the runtime and not, and in batches of one.
+func TestMapsAreThoseOfTheActivations(t *testing.T) {
+	for _, opset := range []int64{7, 12, 13, 18} {
+		for _, channels := range []int64{5, 32} {
+			n := newNet(opset)
+			n.Name("signed")
+			x := n.conv("signed", n.standard(), 3, channels)
+			n.Name("relu")
+			x = n.Node("Relu", []string{x})
+			n.Name("last")
+			x = n.Node("Transpose", []string{x}, onnx.AttrInts("perm", nchwToNHWC...))
+			n.Name("shifted")
+			x = n.Node("Sub", []string{x, n.weights("shift", channels)})
+			x = n.Node("Transpose", []string{x}, onnx.AttrInts("perm", nhwcToNCHW...))
+			n.logits(n.head(x, channels, 3), 3)
+			path := write(t, n.Builder)
+			taps := []string{"signed", "relu", "last", "shifted"}
+			m, err := onnx.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range taps {
+				taps[i] = m.Graph.Nodes[i].Outputs[0]
+			}
+			b := images(3, 6, 6, 3)
+			raw := signalsOf(t, openTeacher(t, path, Options{Taps: taps, Map: MapRaw}), b)
+			for _, kind := range []MapKind{MapSum, MapSumPow, MapMaxPow} {
+				for _, p := range []float64{1, 2, 3, 4} {
+					if kind == MapSum && p > 1 {
+						continue
+					}
+					t.Run(fmt.Sprintf("opset %d, %d channels, %s with p = %v", opset, channels, kind, p), func(t *testing.T) {
+						s := openTeacher(t, path, Options{Taps: taps, Map: kind, Power: p})
+						got := signalsOf(t, s, b)
+						for k, m := range got.Maps {
+							compare(t, m.Tap, m.Data, mapsOf(raw.Maps[k], kind, p), runtimeTolerance)
+						}
+						alone := signalsOf(t, s, b.pick([]int{2}))
+						for k, m := range alone.Maps {
+							if d := cmp.Diff(got.Maps[k].Data[2*36:], m.Data); d != "" {
+								t.Errorf("%s: an image asked about alone, -among three +alone:\n%s", m.Tap, d)
+							}
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// mapsOf makes attention maps of activations [N, H, W, C].
+func mapsOf(raw Map, kind MapKind, p float64) []float64 {
+	plane := raw.H * raw.W
+	var all []float64
+	for i := 0; i < len(raw.Data); i += plane * raw.C {
+		q, length := make([]float64, plane), 0.0
+		for k := range q {
+			for _, v := range raw.Data[i+k*raw.C : i+(k+1)*raw.C] {
+				a := math.Pow(math.Abs(float64(v)), p)
+				if kind == MapMaxPow {
+					q[k] = max(q[k], a)
+				} else {
+					q[k] += a
+				}
+			}
+			length += q[k] * q[k]
+		}
+		for _, v := range q {
+			all = append(all, v/math.Sqrt(length))
+		}
+	}
+	return all
+}
+
+// A map is written before those of taps further up, for the runtime to compute
+// it early, whatever the order in which taps are named.
+func TestMapsAreWrittenFromTheLastTapOn(t *testing.T) {
+	n := newNet(13)
+	a := n.conv("a", n.standard(), 3, 4)
+	b := n.conv("b", a, 4, 4)
+	c := n.conv("c", b, 4, 4)
+	n.logits(n.head(c, 4, 3), 3)
+	m, err := n.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rewriter{m}
+	var taps []Tap
+	types := map[string]onnx.DataType{}
+	for _, name := range []string{b, c, a} {
+		taps = append(taps, Tap{Name: name, Layout: NCHW, C: 4, H: 6, W: 6})
+		types[name] = onnx.Float32
+	}
+	names := r.attentions(taps, MapSumPow, 2, types)
+	if d := cmp.Diff([]string{"distill/" + b + "/map", "distill/" + c + "/map", "distill/" + a + "/map"}, names); d != "" {
+		t.Errorf("in the taps' order, -want +got:\n%s", d)
+	}
+	var written []string
+	for _, node := range r.m.Graph.Nodes {
+		if node.Op == "Div" {
+			written = append(written, node.Outputs[0])
+		}
+	}
+	if d := cmp.Diff([]string{names[1], names[0], names[2]}, written); d != "" {
+		t.Errorf("as written, -want +got:\n%s", d)
+	}
+}
+
 func TestADeadLayerHasAZeroMap(t *testing.T) {
 	n := newNet(17)
 	x := n.conv("conv", n.standard(), 3, 4)

@@ -201,9 +201,7 @@ func (s *Session) prepare(v *survey, anyBatch bool, threads int) (session *ort.S
 		}
 	}
 	outputs := []string{r.logits(v.plan, v.classes)}
-	for _, t := range s.spec.Taps {
-		outputs = append(outputs, r.attention(t, s.spec.Map, s.spec.Power, v.types[t.Name]))
-	}
+	outputs = append(outputs, r.attentions(s.spec.Taps, s.spec.Map, s.spec.Power, v.types)...)
 	r.m.Graph.Outputs = nil
 	for _, name := range outputs {
 		r.m.Graph.Outputs = append(r.m.Graph.Outputs, &onnx.Value{Name: name, Type: onnx.Float32})

@@ -1,6 +1,9 @@
 package teachers
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/onnxdistill/onnxdistill/onnx"
 )
 
@@ -43,10 +46,16 @@ func (r *rewriter) reduce(hint, op, x string, keep bool, axes ...int64) string {
 	if op == "ReduceSum" {
 		since = 13
 	}
+	return r.along(hint, op, x, since, axes, keepdims)
+}
+
+// along appends an operator whose axes are an operand since the given opset
+// and an attribute before.
+func (r *rewriter) along(hint, op, x string, since int64, axes []int64, attrs ...*onnx.Attr) string {
 	if r.m.Opset() < since {
-		return r.node(hint, op, []string{x}, onnx.AttrInts("axes", axes...), keepdims)
+		return r.node(hint, op, []string{x}, append(attrs, onnx.AttrInts("axes", axes...))...)
 	}
-	return r.node(hint, op, []string{x, r.constant(hint+"/axes", onnx.Int64s("", []int64{int64(len(axes))}, axes))}, keepdims)
+	return r.node(hint, op, []string{x, r.constant(hint+"/axes", onnx.Int64s("", []int64{int64(len(axes))}, axes))}, attrs...)
 }
 
 // floor appends max(x, least); Max broadcasts since opset 8.
@@ -85,16 +94,47 @@ func (r *rewriter) floatInput(in imageInput) (string, onnx.DataType) {
 // zero; it is the default of PyTorch's normalize.
 const normEpsilon = 1e-12
 
+// attentions appends the maps of the taps and returns their names, in the
+// taps' order. types has the type of each tap's elements.
+//
+// The nodes are written from the last tap of the graph to the first. ONNX
+// Runtime runs what the last node of the list that nobody reads needs, then
+// what the one before needs, so that each map is computed as soon as its tap
+// is, while the activations are still in the processor's cache, and not after
+// the whole network.
+func (r *rewriter) attentions(taps []Tap, kind MapKind, power float64, types map[string]onnx.DataType) []string {
+	at := map[string]int{}
+	for i, n := range r.m.Graph.Nodes {
+		for _, o := range n.Outputs {
+			at[o] = i
+		}
+	}
+	order := make([]int, len(taps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(at[taps[j].Name], at[taps[i].Name]) })
+	known := signless(r.m.Graph, r.m.Graph.Index())
+	names := make([]string, len(taps))
+	for _, i := range order {
+		names[i] = r.attention(taps[i], kind, power, types[taps[i].Name], known[taps[i].Name])
+	}
+	return names
+}
+
 // attention appends a tap's map, in float32, and returns its name: [N, H, W],
-// or [N, H, W, C] for MapRaw.
-func (r *rewriter) attention(t Tap, kind MapKind, power float64, elem onnx.DataType) string {
+// or [N, H, W, C] for MapRaw. With signless the tap is never negative, and
+// what takes its absolute value is left out.
+func (r *rewriter) attention(t Tap, kind MapKind, power float64, elem onnx.DataType, signless bool) string {
 	x, name := t.Name, "distill/"+t.Name
 	if elem != onnx.Float32 {
 		x = r.toFloat(name+"/float", x)
 	}
-	channel := int64(1)
-	if t.Layout == NHWC {
-		channel = 3
+	abs := func() string {
+		if signless {
+			return x
+		}
+		return r.node(name+"/abs", "Abs", []string{x})
 	}
 	var q string
 	switch {
@@ -103,22 +143,52 @@ func (r *rewriter) attention(t Tap, kind MapKind, power float64, elem onnx.DataT
 	case kind == MapRaw:
 		return r.node(name+"/raw", "Transpose", []string{x}, onnx.AttrInts("perm", nchwToNHWC...))
 	case kind == MapSum:
-		q = r.reduce(name+"/sum", "ReduceL1", x, false, channel)
+		q = r.sumChannels(name, abs(), t)
 	case kind == MapSumPow && power == 2:
-		q = r.reduce(name+"/sum", "ReduceSumSquare", x, false, channel)
+		q = r.sumChannels(name, r.power(name, x, power), t)
 	case kind == MapSumPow:
-		a := r.power(name, r.node(name+"/abs", "Abs", []string{x}), power)
-		q = r.reduce(name+"/sum", "ReduceSum", a, false, channel)
+		q = r.sumChannels(name, r.power(name, abs(), power), t)
 	case kind == MapMaxPow:
-		// max |A|^p is (max |A|)^p, on C times fewer numbers.
-		a := r.reduce(name+"/max", "ReduceMax", r.node(name+"/abs", "Abs", []string{x}), false, channel)
-		q = r.power(name, a, power)
+		// max |A|^p is (max |A|)^p, on C times fewer numbers, and max |A| is the
+		// larger of max A and -min A, which reads A twice and writes nothing as
+		// large as A.
+		channel := int64(1)
+		if t.Layout == NHWC {
+			channel = 3
+		}
+		top := r.reduce(name+"/max", "ReduceMax", x, false, channel)
+		if !signless {
+			low := r.node(name+"/low", "Neg", []string{r.reduce(name+"/min", "ReduceMin", x, false, channel)})
+			top = r.node(name+"/top", "Max", []string{top, low})
+		}
+		q = r.power(name, top, power)
 	}
 	norm := r.floor(name+"/norm", r.reduce(name+"/length", "ReduceL2", q, true, 1, 2), normEpsilon)
 	return r.node(name+"/map", "Div", []string{q, norm})
 }
 
-// power appends x^p for x that is not negative.
+// sumChannels appends the sum over a tap's channels, [N, H, W], of x, which
+// has the tap's shape.
+//
+// With the channels first it is a convolution with ones. ONNX Runtime keeps
+// what convolutions read and write in blocks of 8 or 16 channels, and Mul and
+// Conv both work on the blocks, while a reduction has them put back in order
+// first: as much memory again, read and written. ReduceSumSquare and ReduceL1
+// are slow besides, and ReduceSum, which is not, adds up a batch of one in
+// another order than a larger batch. These products do not: what a map holds
+// does not depend on how many images it is made with.
+func (r *rewriter) sumChannels(name, x string, t Tap) string {
+	ones := slices.Repeat([]float32{1}, t.C)
+	if t.Layout == NHWC {
+		w := r.constant(name+"/ones", onnx.Float32s("", []int64{int64(t.C), 1}, ones))
+		return r.along(name+"/plane", "Squeeze", r.node(name+"/sum", "MatMul", []string{x, w}), 13, []int64{3})
+	}
+	w := r.constant(name+"/ones", onnx.Float32s("", []int64{1, int64(t.C), 1, 1}, ones))
+	sum := r.node(name+"/sum", "Conv", []string{x, w}, onnx.AttrInts("kernel_shape", 1, 1))
+	return r.along(name+"/plane", "Squeeze", sum, 13, []int64{1})
+}
+
+// power appends x^p for x that is not negative, or for p of 2.
 func (r *rewriter) power(name, x string, p float64) string {
 	switch p {
 	case 1:

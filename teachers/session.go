@@ -3,6 +3,7 @@ package teachers
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
@@ -18,6 +19,7 @@ type Session struct {
 	session        *ort.Session // outputs: logits, then a map per tap
 	input          onnx.DataType
 	feed           feeder
+	images         sync.Pool // *[]float32, what batches are fed from
 	maxBatch       int
 	teacherClasses int
 }
@@ -141,7 +143,14 @@ func (s *Session) run(b Batch, i, j int, logits []float32, maps []Map) error {
 		in.Raw = make([]uint8, full*size)
 		err = s.feed.bytes(in.Raw, b, i, j)
 	} else {
-		in.F32 = make([]float32, full*size)
+		memory, _ := s.images.Get().(*[]float32)
+		if memory == nil {
+			memory = new([]float32)
+		}
+		defer s.images.Put(memory)
+		*memory = slices.Grow((*memory)[:0], full*size)[:full*size]
+		in.F32 = *memory
+		clear(in.F32[n*size:])
 		err = s.feed.floats(in.F32, b, i, j)
 	}
 	if err != nil {

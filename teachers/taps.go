@@ -173,6 +173,53 @@ func layouts(g *onnx.Graph, x *onnx.Index, image string, layout Layout) map[stri
 	return known
 }
 
+// signlessOps give no negative number, whatever they are given.
+var signlessOps = set("Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax", "Softplus")
+
+// signKeepingOps give a negative number only when an operand holds one. Of
+// Dropout the first operand alone counts; the others are its rate and mode.
+var signKeepingOps = set("Add", "AveragePool", "Concat", "Dropout", "GlobalAveragePool", "Identity", "Max", "MaxPool", "Mul", "Sum", "Transpose")
+
+// signless finds values that are never below zero, by the operators that
+// make them.
+func signless(g *onnx.Graph, x *onnx.Index) map[string]bool {
+	known := map[string]bool{}
+	for _, n := range g.Nodes {
+		if (n.Domain != "" && n.Domain != "ai.onnx") || len(n.Outputs) == 0 || len(n.Inputs) == 0 {
+			continue
+		}
+		operands := n.Inputs
+		if n.Op == "Dropout" {
+			operands = operands[:1]
+		}
+		known[n.Outputs[0]] = signlessOps[n.Op] || n.Op == "Clip" && clipsAtZero(n, x) ||
+			signKeepingOps[n.Op] && !slices.ContainsFunc(operands, func(v string) bool { return !known[v] })
+	}
+	return known
+}
+
+// clipsAtZero tells whether both bounds of a Clip that are there are zero
+// or more; the upper one wins over the lower where they cross. The bounds are
+// attributes before opset 11 and operands since.
+func clipsAtZero(n *onnx.Node, x *onnx.Index) bool {
+	least, most := n.Float("min", -1), n.Float("max", 1)
+	for i, bound := range []*float32{&least, &most} {
+		if len(n.Inputs) <= i+1 || n.Inputs[i+1] == "" {
+			continue
+		}
+		c := x.Constant(n.Inputs[i+1])
+		if c == nil {
+			return false
+		}
+		v, err := c.Float32s()
+		if err != nil || len(v) != 1 {
+			return false
+		}
+		*bound = v[0]
+	}
+	return least >= 0 && most >= 0
+}
+
 // tapAt reads a value's shape in its layout. It reports false for anything but
 // four axes of positive length with some height and width.
 func tapAt(name string, shape []int64, l Layout) (Tap, bool) {

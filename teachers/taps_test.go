@@ -161,6 +161,52 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
+func TestSignless(t *testing.T) {
+	clip := func(min, max float32) []*onnx.Attr {
+		return []*onnx.Attr{onnx.AttrFloat("min", min), onnx.AttrFloat("max", max)}
+	}
+	for _, c := range []struct {
+		name  string
+		attrs []*onnx.Attr // of the last node
+		lines []string
+		want  bool
+	}{
+		{"the image", nil, []string{"out = Identity image"}, false},
+		{"a convolution", nil, []string{"a = Relu image", "out = Conv a W"}, false},
+		{"a rectifier", nil, []string{"a = Conv image W", "out = Relu a"}, true},
+		{"a leaky one", nil, []string{"out = LeakyRelu image"}, false},
+		{"a block's end", nil, []string{"a = Relu image", "b = Sigmoid image", "c = Mul a b", "d = MaxPool c", "out = Concat c d"}, true},
+		{"one operand that may be negative", nil, []string{"a = Relu image", "out = Add a image"}, false},
+		{"a constant, which is not looked into", nil, []string{"a = Relu image", "out = Mul a W"}, false},
+		{"a difference", nil, []string{"a = Relu image", "out = Sub a a"}, false},
+		{"a dropout with its rate", nil, []string{"a = Relu image", "out = Dropout a W"}, true},
+		{"a clip to 0..6 by attributes", clip(0, 6), []string{"out = Clip image"}, true},
+		{"a clip from below zero", clip(-1, 6), []string{"out = Clip image"}, false},
+		{"a clip whose bounds cross", clip(0, -1), []string{"out = Clip image"}, false},
+		{"a clip from 1 on, by an operand", nil, []string{"out = Clip image W"}, true},
+		{"a clip to 0..1 by operands", nil, []string{"out = Clip image zero W"}, true},
+		{"a clip by a computed bound", nil, []string{"a = Relu image", "out = Clip image a"}, false},
+		{"a clip without bounds", nil, []string{"out = Clip image"}, false},
+		{"a clip to what may be below zero", nil, []string{"out = Clip image minus W"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := sketch(t, c.lines...)
+			g.Initializers = append(g.Initializers, onnx.Float32s("zero", nil, []float32{0}), onnx.Float32s("minus", nil, []float32{-1}))
+			g.Nodes[len(g.Nodes)-1].Attrs = c.attrs
+			if got := signless(g, g.Index())["out"]; got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+	t.Run("an operator of another domain", func(t *testing.T) {
+		g := sketch(t, "out = Relu image")
+		g.Nodes[0].Domain = "example.org"
+		if signless(g, g.Index())["out"] {
+			t.Error("its name alone was believed")
+		}
+	})
+}
+
 func TestSuggest(t *testing.T) {
 	taps := []Tap{{Name: "a", H: 32, W: 32}, {Name: "b", H: 32, W: 32}, {Name: "c", H: 16, W: 16}, {Name: "d", H: 8, W: 8}, {Name: "e", H: 8, W: 8}, {Name: "f", H: 8, W: 4}}
 	suggest(taps)
