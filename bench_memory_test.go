@@ -210,6 +210,11 @@ func TestTrainingThatEndsEarly(t *testing.T) {
 	if _, _, err := trainFor(c, 0); err == nil || !strings.Contains(err.Error(), "no such teacher") {
 		t.Errorf("got %v", err)
 	}
+	// One that goes on in silence is not waited for.
+	c = exec.Command("sh", "-c", "exec >&-; exec sleep 600")
+	if _, _, err := trainFor(c, 0); err == nil || !strings.Contains(err.Error(), "it ended before it trained") {
+		t.Errorf("got %v", err)
+	}
 	c = exec.Command("sh", "-c", `trap 'echo "distill: interrupted after epoch 0, batch 7; saved" >&2; exit 1' INT; echo 'plan     1 epochs'; while :; do sleep 0.01; done`)
 	if peak, steps, err := trainFor(c, 50*time.Millisecond); err != nil || steps != 7 || peak <= 0 {
 		t.Errorf("peak %d after %d steps, %v; want 7", peak, steps, err)

@@ -276,9 +276,10 @@ func TestTableMeetsTargets(t *testing.T) {
 		})
 	}
 	for name, r := range map[string]result{
-		"absent":            someRow("x", fasterBy(2), figures{}, fmt.Errorf("the peer: %w", absent("no %s", "peer"))),
-		"failed: no memory": someRow("x", fasterBy(2), figures{1, 9}, errors.New("no memory")),
-		"failed: measured":  someRow("x", fasterBy(2), figures{0, 9}, nil),
+		"absent":             someRow("x", fasterBy(2), figures{}, fmt.Errorf("the peer: %w", absent("no %s", "peer"))),
+		"failed: no memory":  someRow("x", fasterBy(2), figures{1, 9}, errors.New("no memory")),
+		"failed: measured 0": someRow("x", fasterBy(2), figures{0, 9}, nil),
+		"failed: measured 9": someRow("x", fasterBy(2), figures{9, 0}, nil),
 	} {
 		if r.Met || r.Ours != nil || r.Ratio != nil || r.Skipped == "" {
 			t.Errorf("%s: got %+v, want a row that is skipped and not met", name, r)

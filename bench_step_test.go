@@ -122,7 +122,7 @@ func mobileStep(*testing.B) (figures, error) {
 		return figures{}, err
 	}
 	defer done()
-	t := timesOf(3, 12)
+	t := timesOf(3, 8) // PyTorch takes the better part of a second
 	return t.inTurn(
 		func() ([]float64, error) { return t.each(step) },
 		func() ([]float64, error) {
