@@ -51,18 +51,27 @@ func guarded[T Float](n int) (memory, inner []T) {
 	return memory, memory[guard : guard+n : guard+n]
 }
 
-// checkWinograd compares the three members of the family, and an epilogue, with
-// plain loops.
-func checkWinograd[T Float](t *testing.T, m *winogradMicro[T], s ConvShape, e Epilogue) {
+// familySums are the three members of the family in plain loops.
+type familySums struct{ y, dx, dw []summed }
+
+func familySumsOf(s ConvShape) familySums {
+	x, w, y := operands[float64](s)
+	want := familySums{make([]summed, len(y)), make([]summed, len(x)), make([]summed, len(w))}
+	s.visit(func(xi, wi, yi int) {
+		want.y[yi].add(x[xi], w[wi])
+		want.dx[xi].add(y[yi], w[wi])
+		want.dw[wi].add(x[xi], y[yi])
+	})
+	return want
+}
+
+// checkWinograd compares the three members of the family with plain loops, or
+// the first one where it has an epilogue.
+func checkWinograd[T Float](t *testing.T, m *winogradMicro[T], s ConvShape, e Epilogue, want familySums) {
 	t.Helper()
 	x, w, y := operands[T](s)
 	bias := slices.Clone(y[:s.K])
-	wantY, wantX, wantW := make([]summed, len(y)), make([]summed, len(x)), make([]summed, len(w))
-	s.visit(func(xi, wi, yi int) {
-		wantY[yi].add(float64(x[xi]), float64(w[wi]))
-		wantX[xi].add(float64(y[yi]), float64(w[wi]))
-		wantW[wi].add(float64(x[xi]), float64(y[yi]))
-	})
+	wantY := slices.Clone(want.y)
 	for i := range wantY {
 		if e.Bias {
 			wantY[i].add(float64(bias[i%s.K]), 1)
@@ -97,10 +106,12 @@ func checkWinograd[T Float](t *testing.T, m *winogradMicro[T], s ConvShape, e Ep
 	check("y", forward.Scratch, wantY, nil, func(dst, scratch []T) error { return forward.Run(dst, x, w, bias, y, scratch) })
 	if e.Add {
 		check("y in place", forward.Scratch, wantY, y, func(dst, scratch []T) error { return forward.Run(dst, x, w, bias, dst, scratch) })
+	}
+	if e != (Epilogue{}) {
 		return
 	}
-	check("dx", data.Scratch, wantX, nil, func(dst, scratch []T) error { return data.Run(dst, y, w, scratch) })
-	check("dw", weights.Scratch, wantW, nil, func(dst, scratch []T) error { return weights.Run(dst, x, y, scratch) })
+	check("dx", data.Scratch, want.dx, nil, func(dst, scratch []T) error { return data.Run(dst, y, w, scratch) })
+	check("dw", weights.Scratch, want.dw, nil, func(dst, scratch []T) error { return weights.Run(dst, x, y, scratch) })
 }
 
 func padded(s ConvShape, top, left, bottom, right int) ConvShape {
@@ -123,7 +134,7 @@ func TestWinograd(t *testing.T) {
 		{"channels that fill one panel and a half", conv3x3(1, 8, 40, 24, 1)},
 		{"more channels than one item's sums may have", conv3x3(1, 5, 160, 104, 1)},
 		{"strips over several images", conv3x3(150, 4, 16, 16, 1)},
-		{"several strips in each chunk", conv3x3(11, 31, 16, 16, 1)},
+		{"several strips in each chunk", conv3x3(8, 31, 16, 16, 1)},
 		{"a wide image", ConvShape{N: 1, H: 3, W: 70, C: 16, K: 16, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 1}},
 		{"a high image", ConvShape{N: 1, H: 70, W: 3, C: 16, K: 16, R: 3, S: 3, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{1, 1, 1, 1}, Groups: 1}},
 		{"no padding", padded(conv3x3(2, 10, 16, 16, 1), 0, 0, 0, 0)},
@@ -131,9 +142,10 @@ func TestWinograd(t *testing.T) {
 		{"more padding than a window", padded(conv3x3(1, 4, 8, 8, 1), 7, 8, 9, 3)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			checkWinograd(t, winogradPortable[float64](), c.shape, Epilogue{})
+			want := familySumsOf(c.shape)
+			checkWinograd(t, winogradPortable[float64](), c.shape, Epilogue{}, want)
 			for _, m := range winogradMicros32() {
-				checkWinograd(t, m, c.shape, Epilogue{})
+				checkWinograd(t, m, c.shape, Epilogue{}, want)
 			}
 		})
 	}
@@ -151,8 +163,9 @@ func TestWinogradOfAnyShape(t *testing.T) {
 			continue
 		}
 		t.Run(fmt.Sprintf("%+v", s), func(t *testing.T) {
+			want := familySumsOf(s)
 			for _, m := range winogradMicros32() {
-				checkWinograd(t, m, s, Epilogue{})
+				checkWinograd(t, m, s, Epilogue{}, want)
 			}
 		})
 	}
@@ -160,12 +173,13 @@ func TestWinogradOfAnyShape(t *testing.T) {
 
 func TestWinogradWithEpilogue(t *testing.T) {
 	for _, s := range []ConvShape{conv3x3(2, 8, 16, 16, 1), conv3x3(2, 5, 16, 24, 1), conv3x3(2, 6, 8, 8, 1), conv3x3(3, 7, 24, 40, 1)} {
+		want := familySumsOf(s)
 		for i := range 8 {
 			e := Epilogue{Bias: i&1 != 0, Add: i&2 != 0, ReLU: i&4 != 0}
 			t.Run(s.label()+" "+e.String(), func(t *testing.T) {
-				checkWinograd(t, winogradPortable[float64](), s, e)
+				checkWinograd(t, winogradPortable[float64](), s, e, want)
 				for _, m := range winogradMicros32() {
-					checkWinograd(t, m, s, e)
+					checkWinograd(t, m, s, e, want)
 				}
 			})
 		}
@@ -197,9 +211,9 @@ func TestWinogradShowsNaN(t *testing.T) {
 // float32, on what training sees: normal activations and derivatives, He's
 // weights.
 func TestWinogradError(t *testing.T) {
-	// Measured: 1.9 to 3.5 times, and 1.4 to 4.5 times at the worst element.
+	// Measured: 1.8 to 3.8 times, and 1.4 to 4.1 times at the worst element.
 	const rms, worst = 4, 7
-	for _, s := range []ConvShape{conv3x3(2, 32, 16, 16, 1), conv3x3(4, 16, 32, 32, 1), conv3x3(8, 8, 64, 64, 1)} {
+	for _, s := range []ConvShape{conv3x3(1, 32, 16, 16, 1), conv3x3(2, 16, 32, 32, 1), conv3x3(4, 8, 64, 64, 1)} {
 		r := rand.New(rand.NewPCG(3, 4))
 		x, w, y := operands[float32](s)
 		normal := func(v []float32, deviation float64) {
