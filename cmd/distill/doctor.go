@@ -19,7 +19,7 @@ func newDoctorCommand() *cli.Command {
 		Usage:     "show what this installation found and check that it works",
 		UsageText: "distill doctor [flags]",
 		Description: `Prints the ONNX Runtime library in use and its version, the kernels that train
-the student, and the cores; then trains, exports and verifies a very small
+the student and how to get faster ones, and the cores; then trains, exports and verifies a very small
 student.
 
 Worked example:
@@ -56,5 +56,8 @@ func printFound(w io.Writer, library string) {
 		fmt.Fprintf(t, "ONNX Runtime\t%s, %s\n", info.Version, info.Path)
 	}
 	fmt.Fprintf(t, "kernels\t%s\n", student.Kernels())
+	if advice := student.KernelAdvice(); advice != "" {
+		fmt.Fprintf(t, "\t%s\n", advice)
+	}
 	fmt.Fprintf(t, "threads\t%d of %d cores\n", runtime.GOMAXPROCS(0), runtime.NumCPU())
 }

@@ -199,7 +199,7 @@ func TestDoctor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"ONNX Runtime", "kernels", "threads", "self-test     passed"} {
+	for _, want := range []string{"ONNX Runtime", "kernels", "oneDNN", "threads", "self-test     passed"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("doctor does not say %q:\n%s", want, out)
 		}
