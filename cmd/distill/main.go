@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -26,7 +27,15 @@ const (
 	exitUsage  = 2
 )
 
+// heapGrowth is by how many percent the heap may grow before it is collected.
+// Training makes next to no garbage, but decoding a data set does: at Go's 100
+// the garbage of CIFAR-10 doubles what the decoded images take.
+const heapGrowth = 25
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 	// The first signal asks for an orderly end, a second one kills.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
