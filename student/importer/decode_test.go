@@ -1,0 +1,3 @@
+package importer
+
+const fixtures = "../../testdata/onnx"

@@ -1,0 +1,232 @@
+package importer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+)
+
+// Bounds on what calls of functions may grow into. A function that calls one
+// twice that calls one twice ... would double a file with every line.
+const (
+	maxGrowth = 16       // times the bytes the nodes of the file take in memory ...
+	minGrowth = 16 << 20 // ... beside this many
+	maxCalls  = 64       // functions inside each other
+
+	longestPrefix = 100 // bytes of a call's name that names in its body begin with
+)
+
+// functionID is what a node names a function by.
+type functionID struct{ domain, name, overload string }
+
+// inliner replaces calls of model-local functions by their bodies.
+type inliner struct {
+	opset     int64
+	functions map[functionID]*onnx.Function
+	taken     map[string]int // names of values, to how often they were asked for
+	left      int            // bytes the nodes may still take
+	nodes     []*onnx.Node   // of the result
+	calls     int
+}
+
+// inline replaces calls of functions in the model's graph.
+func (n *normal) inline() error {
+	m := n.model
+	x := &inliner{
+		opset: n.opset, functions: make(map[functionID]*onnx.Function), taken: make(map[string]int), left: minGrowth,
+	}
+	for _, f := range m.Functions {
+		x.functions[functionID{domainOf(f.Domain), f.Name, f.Overload}] = f
+		for _, node := range f.Nodes {
+			x.left += maxGrowth * weight(node)
+		}
+	}
+	m.Functions = nil
+	if len(x.functions) == 0 {
+		return nil
+	}
+	for _, v := range slices.Concat(m.Graph.Inputs, m.Graph.Outputs) {
+		x.taken[v.Name] = 1
+	}
+	for _, t := range m.Graph.Initializers {
+		x.taken[t.Name] = 1
+	}
+	for _, node := range m.Graph.Nodes {
+		x.left += maxGrowth * weight(node)
+		for _, name := range slices.Concat(node.Inputs, node.Outputs) {
+			x.taken[name] = 1
+		}
+	}
+	for _, node := range m.Graph.Nodes {
+		if err := x.add(node, 0); err != nil {
+			return err
+		}
+	}
+	m.Graph.Nodes = x.nodes
+	if x.calls > 0 {
+		n.note("%d calls of functions are replaced by what the functions say", x.calls)
+	}
+	return nil
+}
+
+// weight is about the number of bytes a copy of a node takes.
+func weight(n *onnx.Node) int {
+	w := 256 + 64*(len(n.Inputs)+len(n.Outputs))
+	for _, o := range n.Outputs {
+		w += 4 * len(o)
+	}
+	for _, a := range n.Attrs {
+		w += weightOf(a)
+	}
+	return w
+}
+
+// weightOf is about the number of bytes a copy of an attribute takes, with what
+// decoding makes of it. The data of large tensors is shared.
+func weightOf(a *onnx.Attr) int {
+	w := 320 + len(a.Str) + 8*len(a.Ints) + 4*len(a.Floats)
+	for _, s := range a.Strs {
+		w += 48 + len(s)
+	}
+	if t := a.Tensor; t != nil {
+		w += 256 + 8*len(t.Dims) + 24*len(t.Strings) + 8*min(len(t.Data), smallTensor)
+	}
+	return w
+}
+
+// add appends a node of the result, or what it stands for.
+func (x *inliner) add(node *onnx.Node, depth int) error {
+	f := x.functions[functionID{domainOf(node.Domain), node.Op, node.Overload}]
+	if f == nil {
+		x.nodes = append(x.nodes, node)
+		return nil
+	}
+	err := x.expand(node, f, depth)
+	if _, named := errors.AsType[*CallError](err); err == nil || named {
+		return err
+	}
+	return callError(node, x.opset, err)
+}
+
+// expand appends the body of the function a node calls.
+func (x *inliner) expand(call *onnx.Node, f *onnx.Function, depth int) error {
+	if depth == maxCalls {
+		return unsupported("functions call each other more than %d deep", maxCalls)
+	}
+	for _, o := range f.Opsets {
+		if domainOf(o.Domain) == "" && o.Version != x.opset {
+			return unsupported("it calls a function of opset %d from a model of opset %d; both must be of one", o.Version, x.opset)
+		}
+	}
+	if len(call.Inputs) > len(f.Inputs) || len(call.Outputs) > len(f.Outputs) {
+		return fmt.Errorf("it has %d inputs and %d outputs; the function takes %d and gives %d",
+			len(call.Inputs), len(call.Outputs), len(f.Inputs), len(f.Outputs))
+	}
+	x.calls++
+	prefix := call.Name
+	if prefix == "" || len(prefix) > longestPrefix { // prefixes of prefixes ... must not grow without end
+		prefix = fmt.Sprintf("%s_%d", f.Name, x.calls)
+	}
+	names := map[string]string{"": ""} // in the function to names in the graph
+	for i, formal := range f.Inputs {
+		names[formal] = ""
+		if i < len(call.Inputs) {
+			names[formal] = call.Inputs[i]
+		}
+	}
+	var copies []*onnx.Node
+	for i, formal := range f.Outputs[:len(call.Outputs)] {
+		actual := call.Outputs[i]
+		if actual == "" {
+			continue
+		}
+		in, passed := names[formal]
+		if !passed {
+			names[formal] = actual
+			continue
+		}
+		if in == "" {
+			return fmt.Errorf("the function's output %q is its input, which the call leaves out", formal)
+		}
+		copies = append(copies, &onnx.Node{Name: prefix + "/" + formal, Op: "Identity", Inputs: []string{in}, Outputs: []string{actual}})
+	}
+	values := make(map[string]*onnx.Attr) // of the function's attributes
+	for _, a := range slices.Concat(f.Attrs, call.Attrs) {
+		values[a.Name] = a
+	}
+	for _, node := range f.Nodes {
+		if x.left -= weight(node); x.left < 0 {
+			return unsupported("its functions call each other so often that the graph would take %d times its size", maxGrowth)
+		}
+		c, err := x.instance(node, values)
+		if err != nil {
+			return err
+		}
+		c.Name = prefix + "/" + node.Name
+		if node.Name == "" {
+			c.Name = prefix + "/" + node.Op
+		}
+		for i, name := range c.Inputs {
+			c.Inputs[i] = names[name]
+		}
+		for i, name := range c.Outputs {
+			actual, known := names[name]
+			if !known {
+				actual = x.fresh(prefix + "/" + name)
+				names[name] = actual
+			}
+			c.Outputs[i] = actual
+		}
+		if err := x.add(c, depth+1); err != nil {
+			return err
+		}
+	}
+	x.nodes = append(x.nodes, copies...)
+	return nil
+}
+
+// instance is a copy of a function's node, with the values of the function's
+// attributes in place of references to them.
+func (x *inliner) instance(node *onnx.Node, values map[string]*onnx.Attr) (*onnx.Node, error) {
+	for _, a := range node.Attrs {
+		if a.Graph != nil || len(a.Graphs) > 0 {
+			return nil, unsupported("its function has a subgraph, in %v", node)
+		}
+	}
+	c := node.Clone()
+	attrs := c.Attrs[:0]
+	for _, a := range c.Attrs {
+		if a.Ref == "" {
+			attrs = append(attrs, a)
+			continue
+		}
+		v := values[a.Ref]
+		if v == nil {
+			continue // left out by the call, without a default: left out here
+		}
+		if v.Type != a.Type {
+			return nil, fmt.Errorf("its attribute %q is of type %v; %v in the function takes %v", a.Ref, v.Type, node, a.Type)
+		}
+		if x.left -= weightOf(v); x.left < 0 {
+			return nil, unsupported("its attribute %q is used so often that the graph would take %d times its size", a.Ref, maxGrowth)
+		}
+		named := *v // shares the value, which nobody changes
+		named.Name = a.Name
+		attrs = append(attrs, &named)
+	}
+	c.Attrs = attrs
+	return c, nil
+}
+
+// fresh returns a name no value has, made from hint, and takes it.
+func (x *inliner) fresh(hint string) string {
+	name := hint
+	for x.taken[name] > 0 {
+		x.taken[hint]++
+		name = fmt.Sprintf("%s_%d", hint, x.taken[hint])
+	}
+	x.taken[name] = 1
+	return name
+}
