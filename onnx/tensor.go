@@ -180,14 +180,26 @@ func (t *Tensor) elementsOf(want DataType) error {
 	return nil
 }
 
-// Float32s returns a copy of the elements of a float32 tensor.
+// Float32s returns a copy of the elements of a float32, float16 or bfloat16
+// tensor; a float32 holds each of them exactly.
 func (t *Tensor) Float32s() ([]float32, error) {
-	if err := t.elementsOf(Float32); err != nil {
+	kind := Float32
+	if t.Type == Float16 || t.Type == BFloat16 {
+		kind = t.Type
+	}
+	if err := t.elementsOf(kind); err != nil {
 		return nil, err
 	}
-	out := make([]float32, len(t.Data)/4)
+	out := make([]float32, len(t.Data)/int(kind.Bits()/8))
 	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		switch kind {
+		case Float16:
+			out[i] = Float16frombits(binary.LittleEndian.Uint16(t.Data[2*i:]))
+		case BFloat16: // the upper half of a float32
+			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(t.Data[2*i:])) << 16)
+		default:
+			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		}
 	}
 	return out, nil
 }

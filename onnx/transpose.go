@@ -232,7 +232,7 @@ func (t *transposes) removeUnread() {
 // and another Transpose, with which merge then makes them one. It reports
 // whether there were any.
 func (t *transposes) carry() bool {
-	count, captured := t.readers()
+	count, _ := t.readers()
 	by := make(map[string]*Node, len(t.g.Nodes))
 	for _, n := range t.g.Nodes {
 		for _, o := range n.Outputs {
@@ -247,7 +247,7 @@ func (t *transposes) carry() bool {
 		}
 		var between []*Node
 		f := by[n.Inputs[0]]
-		for f != nil && !changed[f] && elementByElement(f) && count[f.Outputs[0]] == 1 && !captured[f.Outputs[0]] {
+		for f != nil && !changed[f] && elementByElement(f) && count[f.Outputs[0]] == 1 {
 			between = append(between, f)
 			f = by[f.Inputs[0]]
 		}
@@ -281,18 +281,11 @@ func elementByElement(n *Node) bool {
 	if sameDomain(n.Domain) != "" || len(n.Outputs) != 1 || n.Outputs[0] == "" || len(n.Inputs) == 0 || n.Inputs[0] == "" {
 		return false
 	}
-	switch n.Op {
-	case "PRelu": // the slope has axes
-		return false
-	case "Clip": // the limits are scalars
+	if n.Op == "Clip" { // the limits are scalars
 		return true
-	case "Cast":
-	default:
-		if !slices.Contains(elementwiseOps, n.Op) {
-			return false
-		}
 	}
-	return len(n.Inputs) == 1
+	// Not PRelu, whose slope is an operand with axes.
+	return len(n.Inputs) == 1 && (n.Op == "Cast" || slices.Contains(elementwiseOps, n.Op))
 }
 
 // constants carries out the Transposes of initializers that nobody else reads.

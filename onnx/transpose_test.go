@@ -415,6 +415,18 @@ func TestMergeTransposesLeavesWhatItCannotRead(t *testing.T) {
 	}
 }
 
+// The axes of a slope, or of anything broadcast, would have to move along.
+func TestMergeTransposesIsNotCarriedOverOperandsWithAxes(t *testing.T) {
+	for _, op := range []string{"PRelu", "Mul"} {
+		m := fourAxes([]*Node{
+			transposeNode("x", "a", 0, 3, 2, 1), {Op: op, Inputs: []string{"a", "w"}, Outputs: []string{"p"}}, transposeNode("p", "b", 0, 3, 2, 1), unaryNode("Neg", "b", "y"),
+		}, "y")
+		if gone := m.MergeTransposes(); gone != 0 {
+			t.Errorf("over %s %d nodes went:\n%s", op, gone, strings.Join(lines(m.Graph), "\n"))
+		}
+	}
+}
+
 // TestMergeTransposesKeepsTheFunction draws graphs and compares every output
 // before and after.
 func TestMergeTransposesKeepsTheFunction(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 )
 
@@ -82,23 +83,11 @@ func (p Precision) decode(to []float32, from []byte) {
 // toHalf rounds to the nearest number of IEEE 754 binary16, ties to the even
 // one, and saturates.
 func toHalf(v float32) uint16 {
-	bits := math.Float32bits(v)
-	sign := uint16(bits >> 16 & 0x8000)
-	bits &= 0x7fffffff
-	switch {
-	case bits > 0x7f800000:
-		return sign | 0x7e00 // NaN
-	case bits >= 0x477ff000: // 65520, half-way to the number after the largest
-		return sign | 0x7bff
-	case bits < 0x38800000: // 2^-14, the smallest normal number
-		// Below, numbers are whole multiples of 2^-24. Adding 0.5, whose last
-		// bit is worth 2^-24, leaves the multiple in the last bits, rounded.
-		return sign | uint16(math.Float32bits(math.Float32frombits(bits)+0.5)-math.Float32bits(0.5))
+	h := onnx.Float16bits(v)
+	if h&0x7fff == 0x7c00 { // infinity
+		h-- // the largest number of that sign
 	}
-	// The exponent is biased by 127 there and by 15 here. The 13 bits that are
-	// dropped round up from half, or from above it where the last bit kept is 0.
-	bits += 0xfff + bits>>13&1
-	return sign | uint16((bits-112<<23)>>13)
+	return h
 }
 
 // halves has the value of each binary16: a lookup takes less than half the time
@@ -106,20 +95,7 @@ func toHalf(v float32) uint16 {
 var halves = sync.OnceValue(func() *[1 << 16]float32 {
 	table := new([1 << 16]float32)
 	for h := range table {
-		exponent, fraction := h>>10&31, float64(h&1023)
-		v := math.Ldexp(1024+fraction, exponent-25)
-		switch {
-		case exponent == 0:
-			v = math.Ldexp(fraction, -24)
-		case exponent == 31 && fraction == 0:
-			v = math.Inf(1)
-		case exponent == 31:
-			v = math.NaN()
-		}
-		if h>>15 == 1 {
-			v = math.Copysign(v, -1)
-		}
-		table[h] = float32(v)
+		table[h] = onnx.Float16frombits(uint16(h))
 	}
 	return table
 })
