@@ -5,9 +5,32 @@ import (
 	"slices"
 )
 
-// DefaultIR is the IR version a Builder writes unless told otherwise: the one
-// that came with opset 15 and that readers of opset 17 files know.
+// DefaultIR is the IR version a Builder writes unless told otherwise, up to
+// opset 18, whose IR version it is; for later ones it writes MinIR.
 const DefaultIR = 8
+
+// MinIR returns the least IR version of a file with the given version of the
+// default operator set: that of the ONNX release that brought the set. Older IR
+// versions lack what its operators may rely on.
+//
+// https://github.com/onnx/onnx/blob/main/docs/Versioning.md
+func MinIR(opset int64) int64 {
+	switch {
+	case opset <= 8:
+		return 3
+	case opset <= 14: // from ONNX 1.4 on both rise by one
+		return min(opset-5, 7)
+	case opset <= 18:
+		return 8
+	case opset <= 20:
+		return 9
+	case opset <= 22:
+		return 10
+	case opset <= 24:
+		return opset - 12
+	}
+	return 13
+}
 
 // Builder makes a model node by node. It hands out a name for everything it
 // adds, so that two layers that ask for the same name do not collide.
@@ -36,7 +59,7 @@ func NewBuilder(graph string, opset int64) *Builder {
 	return &Builder{
 		graph: Graph{Name: graph},
 		opset: opset,
-		ir:    DefaultIR,
+		ir:    max(DefaultIR, MinIR(opset)),
 		taken: make(map[string]bool),
 		nodes: make(map[string]bool),
 	}
@@ -46,7 +69,8 @@ func NewBuilder(graph string, opset int64) *Builder {
 // of some operators depends.
 func (b *Builder) Opset() int64 { return b.opset }
 
-// SetIR chooses the IR version to write in place of DefaultIR.
+// SetIR chooses the IR version to write in place of DefaultIR; one below MinIR
+// is a mistake.
 func (b *Builder) SetIR(version int64) { b.ir = version }
 
 func (b *Builder) value(hint string) string {
@@ -127,6 +151,9 @@ func (b *Builder) Nodes(op string, outputs int, in []string, attrs ...*Attr) []s
 // outputs with what Infer tells. The builder may go on: later additions do not
 // change the returned model.
 func (b *Builder) Model() (*Model, error) {
+	if least := MinIR(b.opset); b.ir < least {
+		return nil, fmt.Errorf("onnx: a model of opset %d needs IR version %d or later, got %d", b.opset, least, b.ir)
+	}
 	g := b.graph.Clone()
 	if err := nameOutputs(g, b.naming); err != nil {
 		return nil, err

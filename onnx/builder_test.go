@@ -174,6 +174,10 @@ func TestBuilderReportsMistakes(t *testing.T) {
 			func(b *Builder, x string) { b.SetIR(99) },
 			`IR version 99`,
 		},
+		"an IR version older than the opset": {
+			func(b *Builder, x string) { b.SetIR(7) },
+			`a model of opset 17 needs IR version 8 or later, got 7`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := NewBuilder("net", 17)
@@ -183,5 +187,27 @@ func TestBuilderReportsMistakes(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestMinIR(t *testing.T) {
+	// The table of onnx.helper, ONNX 1.20; opset 26 is of its successor.
+	want := map[int64]int64{
+		1: 3, 5: 3, 6: 3, 7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10,
+		23: 11, 24: 12, 25: 13, 26: 13,
+	}
+	for opset, ir := range want {
+		if got := MinIR(opset); got != ir {
+			t.Errorf("opset %d: IR %d, want %d", opset, got, ir)
+		}
+		b := NewBuilder("net", opset)
+		b.Output(b.Node("Relu", []string{b.Input("x", Float32, Fixed(4))}), "y", Float32)
+		m, err := b.Model()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.IRVersion != max(DefaultIR, ir) {
+			t.Errorf("opset %d: IR %d is written", opset, m.IRVersion)
+		}
 	}
 }

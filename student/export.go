@@ -28,7 +28,8 @@ type ExportOptions struct {
 	// Opset is the version of ONNX's operator set, 13 to 21; zero means 17.
 	Opset int64
 
-	// IR is the version of the file format; zero means 8.
+	// IR is the version of the file format, at least onnx.MinIR of the opset;
+	// zero means 8, and from opset 19 on that.
 	IR int64
 
 	// Producer and ProducerVersion name the program that writes the file; they
@@ -53,7 +54,7 @@ func (m *Model) Export(o ExportOptions) (*onnx.Model, error) {
 		o.Opset = DefaultOpset
 	}
 	if o.IR == 0 {
-		o.IR = DefaultIR
+		o.IR = max(DefaultIR, onnx.MinIR(o.Opset))
 	}
 	if o.Opset < minOpset || o.Opset > maxOpset {
 		return nil, fmt.Errorf("student: export to opset %d; the opsets are %d to %d", o.Opset, minOpset, maxOpset)
