@@ -42,9 +42,41 @@ func (c goldenCase) build(in gorgonia.Nodes) (*gorgonia.Node, error) {
 	case "kd":
 		return loss.KD(in[0], in[1], c.Config.Temperature)
 	}
+	if c.Loss == "gradient" {
+		return gradientOfTwoLayers(in[0], in[1], in[2], in[3], in[4])
+	}
 	return loss.Attention(in[0], in[1], loss.AttentionConfig{
 		Form: loss.Form(c.Config.Form), Map: loss.MapKind(c.Config.Map), Power: c.Config.Power,
 	})
+}
+
+// gradientOfTwoLayers is gradient-based attention transfer of a network whose
+// logits are W2·(W1·x)², so that its gradient depends on the weights.
+func gradientOfTwoLayers(w1, w2, image, labels, teacher *gorgonia.Node) (*gorgonia.Node, error) {
+	rows, err := op.Flatten(image)
+	if err != nil {
+		return nil, err
+	}
+	hidden, err := op.Dense(rows, w1)
+	if err != nil {
+		return nil, err
+	}
+	if hidden, err = op.Square(hidden); err != nil {
+		return nil, err
+	}
+	logits, err := op.Dense(hidden, w2)
+	if err != nil {
+		return nil, err
+	}
+	ce, err := loss.CE(logits, labels, 0)
+	if err != nil {
+		return nil, err
+	}
+	own, err := loss.InputGradient(ce, image)
+	if err != nil {
+		return nil, err
+	}
+	return loss.Gradient(own, teacher)
 }
 
 func goldenCases(t *testing.T) []goldenCase {
@@ -64,7 +96,7 @@ func goldenCases(t *testing.T) []goldenCase {
 // testdata/gen/losses_torch.py, and the gradient with central differences.
 func TestLossesAgreeWithPyTorch(t *testing.T) {
 	cases := goldenCases(t)
-	if want := 35; len(cases) != want {
+	if want := 36; len(cases) != want {
 		t.Errorf("the file holds %d cases, want %d", len(cases), want)
 	}
 	for _, g := range cases {
@@ -406,6 +438,11 @@ func TestLossesRefuse(t *testing.T) {
 			"loss: Attention wants a tap [batch, H, W, C] and a map [batch, H', W'] of one batch, got (2, 4, 4) and (2, 4, 4)"},
 		{"a map of another batch", attention(tap, input("map1", 1, 4, 4), loss.AttentionConfig{}), "of one batch, got (2, 4, 4, 8) and (1, 4, 4)"},
 		{"no tap", attention(nil, maps, loss.AttentionConfig{}), "loss: Attention wants the student's tap and the teacher's map, got a nil node"},
+		{"gradients of two shapes", func() (*gorgonia.Node, error) { return loss.Gradient(tap, input("g", 2, 4, 4, 3)) },
+			"loss: Gradient wants gradients of one shape [batch, H, W, C], got (2, 4, 4, 8) and (2, 4, 4, 3)"},
+		{"gradients that are no images", func() (*gorgonia.Node, error) { return loss.Gradient(z, z) }, "of one shape [batch, H, W, C]"},
+		{"no gradient", func() (*gorgonia.Node, error) { return loss.Gradient(nil, tap) }, "got a nil node"},
+		{"the gradient by an image that is not looked at", func() (*gorgonia.Node, error) { return loss.InputGradient(one, tap) }, "loss: op: Gradient"},
 		{"no terms", total(), "loss: an objective wants at least one term"},
 		{"a term without a name", total(loss.Term{Node: one}), "loss: term 0 has no name"},
 		{"two terms of one name", total(loss.Term{Name: "ce", Node: one}, loss.Term{Name: "ce", Node: one}), `loss: two terms are named "ce"`},

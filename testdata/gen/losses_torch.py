@@ -84,6 +84,15 @@ def attention(form, kind, power):
     return f
 
 
+def gradient(w1, w2, image, labels, teacher):
+    """Equation of section 3.2 for logits = W2 (W1 x)^2, without beta; differentiated by W1."""
+    x = image.clone().requires_grad_(True)
+    logits = (x.reshape(x.size(0), -1) @ w1.T).pow(2) @ w2.T
+    # The sum over samples: each one's gradient is of its own cross-entropy.
+    (j,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), x, create_graph=True)
+    return (j - teacher).reshape(x.size(0), -1).norm(dim=1).mean() / 2
+
+
 def main():
     cases = []
 
@@ -123,6 +132,9 @@ def main():
     config = {"form": "code", "map": "sum^p", "power": 2}
     cases.append(case("AT, code form, a teacher normalised already", "at", [tap, normalised(t.pow(2).sum(1), (3, 4)).reshape(2, 3, 4)], config,
                       attention("code", "sum^p", 2)))
+
+    operands = [draw(5, 12, scale=0.3), draw(3, 5), draw(2, 2, 3, 2), F.one_hot(torch.tensor([2, 0]), 3).to(torch.float64), draw(2, 2, 3, 2, scale=0.5)]
+    cases.append(case("gradient, by the weights of a layer", "gradient", operands, {}, gradient))
 
     with open(OUT, "w") as f:
         f.write("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")
