@@ -27,8 +27,8 @@ func (s PoolShape) cols(q int) (from, to int) {
 	return max(at, 0), min(at+s.Kernel[1], s.W)
 }
 
-// count returns what the average over window (p, q) divides by.
-func (s PoolShape) count(p, q int) int {
+// Count returns what the average over window (p, q) divides by.
+func (s PoolShape) Count(p, q int) int {
 	if !s.CountIncludePad {
 		i0, i1 := s.rows(p)
 		j0, j1 := s.cols(q)
@@ -163,7 +163,7 @@ func AveragePool[T Float](s PoolShape) func(y, x []T) error {
 		i0, i1 := s.rows(p)
 		for q := range s.OW {
 			j0, j1 := s.cols(q)
-			average(y[(row*s.OW+q)*s.C:][:s.C], x[((n*s.H+i0)*s.W+j0)*s.C:], i1-i0, j1-j0, s.W*s.C, 1/T(s.count(p, q)))
+			average(y[(row*s.OW+q)*s.C:][:s.C], x[((n*s.H+i0)*s.W+j0)*s.C:], i1-i0, j1-j0, s.W*s.C, 1/T(s.Count(p, q)))
 		}
 	})
 	return func(dst, src []T) error {
@@ -182,7 +182,7 @@ func AveragePoolBack[T Float](s PoolShape) func(dx, dy []T) error {
 			i0, i1 := s.rows(p)
 			for q := range s.OW {
 				j0, j1 := s.cols(q)
-				f := 1 / T(s.count(p, q))
+				f := 1 / T(s.Count(p, q))
 				in, out := dy[((n*s.OH+p)*s.OW+q)*s.C:][:s.C], dx[((n*s.H+i0)*s.W+j0)*s.C:]
 				done := windowSpread(floats32(out), floats32(in), i1-i0, j1-j0, s.W*s.C, s.C, float32(f))
 				if done == s.C {

@@ -71,6 +71,12 @@ func resultsHash(t *testing.T) uint64 {
 			run(c.dst, func() error { return c.plan.Run(c.dst, c.a, c.b, scratch) })
 		}
 	}
+	for _, s := range []MatMulShape{{Batch: 1, M: 130, K: 70, N: 50}, {Batch: 5, M: 40, K: 33, N: 21, TransA: true}, {Batch: 3, M: 7, K: 300, N: 90, TransB: true}} {
+		a, b, y := filled[float32](s.Batch*s.M*s.K, -1, 1, 1), filled[float32](s.Batch*s.K*s.N, -1, 1, 2), make([]float32, s.Batch*s.M*s.N)
+		n, f := MatMul[float32](s)
+		scratch := make([]float32, n)
+		run(y, func() error { return f(y, a, b, scratch) })
+	}
 	const rows, eps = 20000, 1e-5
 	for _, c := range []int{12, 16} {
 		x, dy, v := filled[float32](rows*c, -1, 1, 1), filled[float32](rows*c, -1, 1, 2), filled[float32](c, 0.5, 1, 3)

@@ -3,6 +3,7 @@ package op
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -246,7 +247,7 @@ func BatchNormInference(x, running, scale, shift *gorgonia.Node, eps float64) (*
 // left out, scale and shift.
 func newBatchNormInference(eps float64, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 	shape := in[0].Shape().Clone()
-	f := formula{
+	return apply(&formula{
 		eps:   eps,
 		core:  newCore("BatchNormInference", fmt.Sprintf("eps=%v", eps), shape, in...),
 		value: typed(planBatchNorm[float32](shape, eps), planBatchNorm[float64](shape, eps)),
@@ -262,14 +263,20 @@ func newBatchNormInference(eps float64, in ...*gorgonia.Node) (*gorgonia.Node, e
 			return gorgonia.Nodes{dx, nil, dscale, s.take(SumChannels(grad))}, s.err
 		},
 		emit: func(f form) string {
-			return f.node("BatchNormalization", []string{f.in[0], f.in[2], f.in[3], f.row(f.in[1], 0), f.row(f.in[1], 1)},
+			affine := f.in[2:]
+			if len(affine) == 0 {
+				_, c := rowsOf(shape)
+				affine = []string{f.repeated("ones", c, 1), f.repeated("zeros", c, 0)}
+			}
+			return f.node("BatchNormalization", []string{f.in[0], affine[0], affine[1], f.row(f.in[1], 0), f.row(f.in[1], 1)},
 				onnx.AttrFloat("epsilon", float32(eps)))
 		},
-	}
-	if len(in) == 2 {
-		return apply(&training{f}, in...)
-	}
-	return apply(&f, in...)
+	}, in...)
+}
+
+// repeated adds a constant vector of n equal elements.
+func (f form) repeated(name string, n int, v float32) string {
+	return f.floats(name, []int64{int64(n)}, slices.Repeat([]float32{v}, n))
 }
 
 // row takes one row of a matrix.
@@ -279,12 +286,16 @@ func (f form) row(matrix string, i int64) string {
 
 // fixedInverseDeviation returns r [C] from statistics that have no derivative.
 func fixedInverseDeviation(eps float64, stats *gorgonia.Node) (*gorgonia.Node, error) {
-	return apply(&training{formula{
+	return apply(&formula{
 		core:  newCore("FixedInverseDeviation", fmt.Sprintf("eps=%v", eps), tensor.Shape{stats.Shape()[1]}, stats),
 		value: typed(planInverseDeviation[float32](0, eps), planInverseDeviation[float64](0, eps)),
 		fixed: []bool{true},
 		slope: noSlope,
-	}}, stats)
+		emit: func(f form) string {
+			deviation := f.node("Sqrt", []string{f.node("Add", []string{f.row(f.in[0], 1), f.float(eps)})})
+			return f.node("Reciprocal", []string{deviation})
+		},
+	}, stats)
 }
 
 // RunningStats returns the running statistics [2, C] after a batch with
@@ -366,11 +377,15 @@ func planRow[T kernel.Float](i int) func() Plan {
 // intoRow returns a matrix [rows, C] that holds x [C] in row i and zeros
 // elsewhere: the adjoint of row.
 func intoRow(x *gorgonia.Node, rows, i int) (*gorgonia.Node, error) {
-	return apply(&training{formula{
+	return apply(&formula{
 		core:  newCore("IntoRow", fmt.Sprintf("%d of %d", i, rows), tensor.Shape{rows, x.Shape()[0]}, x),
 		value: typed(planIntoRow[float32](i), planIntoRow[float64](i)),
 		slope: ofOne(func(_, _, g *gorgonia.Node) (*gorgonia.Node, error) { return row(g, i) }),
-	}}, x)
+		emit: func(f form) string {
+			pads := f.ints("pads", int64(i), 0, int64(rows-1-i), 0)
+			return f.node("Pad", []string{f.unsqueeze(f.in[0], 0), pads})
+		},
+	}, x)
 }
 
 func planIntoRow[T kernel.Float](i int) func() Plan {

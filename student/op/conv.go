@@ -40,7 +40,7 @@ func Conv2D(x, w *gorgonia.Node, cfg ConvConfig) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConv(convForward, s, cfg, x, w)
+	return newConv(convForward, s, x, w)
 }
 
 // convShape checks the operands of a convolution, fills in cfg's defaults and
@@ -132,7 +132,6 @@ type conv2D struct {
 	core
 	kind  convKind
 	shape kernel.ConvShape
-	cfg   ConvConfig
 }
 
 // trainingOnly is the error of operators that belong to training.
@@ -172,16 +171,30 @@ func typed(f32, f64 func() Plan) func(tensor.Dtype) (Plan, error) {
 	}
 }
 
-func newConv(kind convKind, s kernel.ConvShape, cfg ConvConfig, a, b *gorgonia.Node) (*gorgonia.Node, error) {
-	oh, ow := s.Out()
-	name, out := "Conv2D", tensor.Shape{s.N, oh, ow, s.K}
+func newConv(kind convKind, s kernel.ConvShape, a, b *gorgonia.Node) (*gorgonia.Node, error) {
+	name := "Conv2D"
 	switch kind {
 	case convData:
-		name, out = "Conv2DBackData", tensor.Shape{s.N, s.H, s.W, s.C}
+		name = "Conv2DBackData"
 	case convWeights:
-		name, out = "Conv2DBackWeights", tensor.Shape{s.K, s.R, s.S, s.C / s.Groups}
+		name = "Conv2DBackWeights"
 	}
-	return apply(&conv2D{newCore(name, cfg.String(), out, a, b), kind, s, cfg}, a, b)
+	return newConvNamed(name, kind, s, a, b)
+}
+
+// newConvNamed makes a member of the family that is called by another name
+// where it stands for itself.
+func newConvNamed(name string, kind convKind, s kernel.ConvShape, a, b *gorgonia.Node) (*gorgonia.Node, error) {
+	oh, ow := s.Out()
+	out := tensor.Shape{s.N, oh, ow, s.K}
+	switch kind {
+	case convData:
+		out = tensor.Shape{s.N, s.H, s.W, s.C}
+	case convWeights:
+		out = tensor.Shape{s.K, s.R, s.S, s.C / s.Groups}
+	}
+	cfg := ConvConfig{Stride: s.Stride, Dilation: s.Dilation, Pad: s.Pad, Groups: s.Groups}
+	return apply(&conv2D{newCore(name, cfg.String(), out, a, b), kind, s}, a, b)
 }
 
 // Do implements gorgonia.Op.
@@ -190,7 +203,7 @@ func (o *conv2D) Do(in ...gorgonia.Value) (gorgonia.Value, error) { return do(o,
 // SymDiff implements gorgonia.SDOp.
 func (o *conv2D) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 	return o.kind.slope(in, grad, func(kind convKind, a, b *gorgonia.Node) (*gorgonia.Node, error) {
-		return newConv(kind, o.shape, o.cfg, a, b)
+		return newConv(kind, o.shape, a, b)
 	})
 }
 
@@ -216,17 +229,25 @@ func planConv[T kernel.Float](kind convKind, s kernel.ConvShape) func() Plan {
 	}
 }
 
-// ONNX implements Operator.
+// ONNX implements Operator. The derivative by the weights has no form.
 func (o *conv2D) ONNX(b *onnx.Builder, in []string) (string, error) {
-	if o.kind != convForward {
-		return "", trainingOnly(o)
+	switch o.kind {
+	case convForward:
+		return b.Node("Conv", in, convAttrs(o.shape)...), nil
+	case convData:
+		return convTranspose(b, in, o.shape), nil
 	}
-	s := o.shape
-	return b.Node("Conv", in,
+	return "", trainingOnly(o)
+}
+
+// convAttrs returns the attributes of Conv, and of ConvTranspose for its
+// adjoint.
+func convAttrs(s kernel.ConvShape) []*onnx.Attr {
+	return []*onnx.Attr{
 		onnx.AttrInts("kernel_shape", int64(s.R), int64(s.S)),
 		onnx.AttrInts("strides", int64(s.Stride[0]), int64(s.Stride[1])),
 		onnx.AttrInts("dilations", int64(s.Dilation[0]), int64(s.Dilation[1])),
 		onnx.AttrInts("pads", int64(s.Pad[0]), int64(s.Pad[1]), int64(s.Pad[2]), int64(s.Pad[3])),
 		onnx.AttrInt("group", int64(s.Groups)),
-	), nil
+	}
 }

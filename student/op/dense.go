@@ -72,10 +72,13 @@ func (o *dense) Plan(dt tensor.Dtype) (Plan, error) {
 
 // ONNX implements Operator.
 func (o *dense) ONNX(b *onnx.Builder, in []string) (string, error) {
-	if o.kind != convForward {
-		return "", trainingOnly(o)
+	switch o.kind {
+	case convForward:
+		return b.Node("Gemm", in, onnx.AttrInt("transB", 1)), nil
+	case convData:
+		return b.Node("Gemm", in), nil
 	}
-	return b.Node("Gemm", in, onnx.AttrInt("transB", 1)), nil
+	return b.Node("Gemm", []string{in[1], in[0]}, onnx.AttrInt("transA", 1)), nil
 }
 
 // AddBias computes y[..., c] = x[..., c] + b[c] from x of any rank and b [C].

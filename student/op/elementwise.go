@@ -32,6 +32,7 @@ type formula struct {
 
 	eps   float64         // of batch normalisations
 	power kernel.AbsPower // of AttentionSpread
+	flops int64           // of products of matrices
 }
 
 // Do implements gorgonia.Op.

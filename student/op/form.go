@@ -123,11 +123,16 @@ func fileShape(s tensor.Shape) []int64 {
 }
 
 // batched returns shape for a Reshape from a value whose first dimension is
-// batch. Where both have the same first dimension it is copied, so that a
-// model keeps its dynamic batch.
+// batch, so that a model keeps its dynamic batch. Where both have the same
+// first dimension it is copied. Else the batch is taken to be part of the first
+// dimension, which is left to be told from the number of elements.
 func batched(batch int, shape []int64) []int64 {
-	if len(shape) > 0 && shape[0] == int64(batch) {
-		shape[0] = 0
+	if len(shape) > 0 {
+		if shape[0] == int64(batch) {
+			shape[0] = 0
+		} else {
+			shape[0] = -1
+		}
 	}
 	return shape
 }

@@ -2,6 +2,8 @@ package op
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -25,14 +27,62 @@ func Gradient(cost *gorgonia.Node, wrt ...*gorgonia.Node) (gorgonia.Nodes, error
 	if !cost.Shape().IsScalar() {
 		return nil, fmt.Errorf("op: Gradient wants a scalar cost, got %s of shape %v", cost.Name(), cost.Shape())
 	}
-	g := cost.Graph()
-	order, err := gorgonia.Sort(g) // the cost before its operands
+	one := seed(cost.Graph(), cost.Dtype())
+	return pullback("Gradient", gorgonia.Nodes{cost}, gorgonia.Nodes{one}, wrt)
+}
+
+// Pullback returns the products of grads with the derivatives of outputs by each
+// of wrt: the derivatives of
+//
+//	Σ_k Σ_i grads[k]ᵢ · outputs[k]ᵢ
+//
+// with grads held fixed. It is Gradient of several outputs of any shape, from
+// gradients that are given: grads[k] has the shape of outputs[k]. Like
+// Gradient it leaves no marks, and what it returns can be differentiated again,
+// by grads too. Where all operators treat the samples of a batch one by one, the
+// result has an ONNX form for a batch of any size, while Gradient's cost sums
+// over the batch and its derivative tells how many samples there are.
+//
+// It is an error if no output depends on one of wrt.
+func Pullback(outputs, grads gorgonia.Nodes, wrt ...*gorgonia.Node) (gorgonia.Nodes, error) {
+	const name = "Pullback"
+	if len(outputs) == 0 || len(grads) != len(outputs) {
+		return nil, fmt.Errorf("op: %s wants a gradient for each of one or more outputs, got %d for %d", name, len(grads), len(outputs))
+	}
+	if err := checked(name, slices.Concat(outputs, grads, wrt)...); err != nil {
+		return nil, err
+	}
+	for i, y := range outputs {
+		if !exactly(y.Shape(), grads[i].Shape()) {
+			return nil, fmt.Errorf("op: %s wants a gradient of shape %v for the output %s, got %s of shape %v",
+				name, y.Shape(), y.Name(), grads[i].Name(), grads[i].Shape())
+		}
+	}
+	return pullback(name, outputs, grads, wrt)
+}
+
+// pullback is Pullback of checked operands; name is who asks.
+func pullback(name string, outputs, grads, wrt gorgonia.Nodes) (gorgonia.Nodes, error) {
+	order, err := gorgonia.Sort(outputs[0].Graph()) // each node before its operands
 	if err != nil {
-		return nil, fmt.Errorf("op: Gradient: %w", err)
+		return nil, fmt.Errorf("op: %s: %w", name, err)
 	}
 	active := dependent(order, wrt)
 
-	sum := map[*gorgonia.Node]*gorgonia.Node{cost: seed(g, cost.Dtype())}
+	sum := map[*gorgonia.Node]*gorgonia.Node{}
+	add := func(x, slope *gorgonia.Node) (err error) {
+		if sum[x] == nil {
+			sum[x] = slope
+		} else if sum[x], err = Add(sum[x], slope); err != nil {
+			return fmt.Errorf("op: %s: adding at %v: %w", name, x, err)
+		}
+		return nil
+	}
+	for i, y := range outputs {
+		if err := add(y, grads[i]); err != nil {
+			return nil, err
+		}
+	}
 	for _, n := range order {
 		grad := sum[n]
 		if grad == nil || !active[n] {
@@ -49,16 +99,12 @@ func Gradient(cost *gorgonia.Node, wrt ...*gorgonia.Node) (gorgonia.Nodes, error
 		}
 		slopes, err := d.SymDiff(in, n, grad)
 		if err != nil {
-			return nil, fmt.Errorf("op: Gradient: at %v: %w", n, err)
+			return nil, fmt.Errorf("op: %s: at %v: %w", name, n, err)
 		}
 		for i, x := range in {
-			switch {
-			case !which[i] || !active[x] || slopes[i] == nil:
-			case sum[x] == nil:
-				sum[x] = slopes[i]
-			default:
-				if sum[x], err = Add(sum[x], slopes[i]); err != nil {
-					return nil, fmt.Errorf("op: Gradient: adding at %v: %w", x, err)
+			if which[i] && active[x] && slopes[i] != nil {
+				if err := add(x, slopes[i]); err != nil {
+					return nil, err
 				}
 			}
 		}
@@ -67,10 +113,19 @@ func Gradient(cost *gorgonia.Node, wrt ...*gorgonia.Node) (gorgonia.Nodes, error
 	out := make(gorgonia.Nodes, len(wrt))
 	for i, n := range wrt {
 		if out[i] = sum[n]; out[i] == nil {
-			return nil, fmt.Errorf("op: Gradient: %s does not depend differentiably on %s", cost.Name(), n.Name())
+			return nil, fmt.Errorf("op: %s: %s does not depend differentiably on %s", name, names(outputs), n.Name())
 		}
 	}
 	return out, nil
+}
+
+// names lists the names of nodes.
+func names(nodes gorgonia.Nodes) string {
+	var all []string
+	for _, n := range nodes {
+		all = append(all, n.Name())
+	}
+	return strings.Join(all, ", ")
 }
 
 // Operands returns the operands of n in order, repeated ones included. An input

@@ -109,7 +109,7 @@ func TestOperatorsOfTrainingHaveNoForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := op.Gradient(cost, x)
+	d, err := op.Gradient(cost, w)
 	if err != nil {
 		t.Fatal(err)
 	}
