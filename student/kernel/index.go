@@ -61,12 +61,15 @@ func View[T Float](base int, axes []ViewAxis) (run func(dst, x []T) error) {
 // shortRun is the length below which a call of copy costs more than a loop.
 const shortRun = 8
 
-// shortRuns fills dst with runs of n elements of x that begin step apart.
+// shortRuns fills dst with runs of n elements of x that begin step apart, the
+// first at from.
 func shortRuns[T Float](dst, x []T, from, step, n int) {
-	for ; len(dst) >= n; dst, from = dst[n:], from+step {
-		run := x[from : from+n]
-		for k, v := range run {
-			dst[k] = v
+	at, end := from, from+n
+	for i := range dst {
+		dst[i] = x[at]
+		if at++; at == end {
+			at += step - n
+			end += step
 		}
 	}
 }

@@ -283,6 +283,7 @@ func BenchmarkView(b *testing.B) {
 		{"channels last to first", []ViewAxis{{n, hw * c}, {c, 1}, {hw, c}}},
 		{"channels first to last", []ViewAxis{{n, hw * c}, {hw, 1}, {c, hw}}},
 		{"half of the channels", []ViewAxis{{n * hw, 2 * c}, {c, 1}}},
+		{"three channels of four", []ViewAxis{{n * hw * c / 4, 4}, {3, 1}}},
 		{"pixels repeated", []ViewAxis{{n, c}, {hw, 0}, {c, 1}}},
 		{"mirrored", []ViewAxis{{n * 16, 16 * c}, {16, -c}, {c, 1}}},
 	} {

@@ -268,8 +268,9 @@ const resizeAxesOpset = 18
 
 // resize appends the Resize of images of Gorgonia shape s. Scales are written
 // where they give the sizes wanted, with 1 for batch and channels, which may
-// then be of any size. Where they fall short of them, as 31/7 of 7 pixels does
-// in float32, sizes are.
+// then be of any size. Where they fall short of them, as float32's 7/3 of 3
+// pixels does by a ten-millionth, sizes are: ONNX Runtime rounds the product to
+// 7, and infers shapes with 6.
 func (f form) resize(cfg ResizeConfig, s tensor.Shape) string {
 	attrs := []*onnx.Attr{
 		onnx.AttrString("mode", string(cfg.Mode)),
@@ -283,7 +284,7 @@ func (f form) resize(cfg ResizeConfig, s tensor.Shape) string {
 			return float32(given), true // rows has seen that it fits
 		}
 		k := float32(out) / float32(in)
-		return k, ResizedLength(in, float64(k)) == out
+		return k, int(float64(k)*float64(in)) == out && ResizedLength(in, float64(k)) == out
 	}
 	h, hok := scale(cfg.ScaleH, s[1], cfg.Height)
 	w, wok := scale(cfg.ScaleW, s[2], cfg.Width)
