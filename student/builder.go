@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -92,20 +93,37 @@ func (b *Builder) Output(logits *gorgonia.Node) (Output, error) {
 	return Output{Logits: logits, Taps: b.taps}, nil
 }
 
-// run calls the architecture. After an error its nodes are nil, and a function
-// of package op that it calls itself may panic on one: the error is the cause.
+func newBuilder(m *Model, g *gorgonia.ExprGraph, mode Mode, create bool) *Builder {
+	return &Builder{
+		model: m, graph: g, mode: mode, create: create,
+		nodes: map[*gorgonia.Node]*Param{}, labels: map[*gorgonia.Node]string{}, layers: map[*gorgonia.Node]layer{},
+	}
+}
+
+// run calls the architecture.
 func (b *Builder) run(a Architecture, image *gorgonia.Node) (out Output, err error) {
-	defer func() {
-		if b.err != nil {
-			recover()
-			out, err = Output{}, b.err
-		}
-	}()
-	out, err = a.Build(b, image)
-	if err == nil && b.err == nil && out.Logits == nil {
+	b.labels[image] = "image"
+	if failed := b.guard(func() { out, err = a.Build(b, image) }); failed != nil {
+		return Output{}, failed
+	}
+	if err == nil && out.Logits == nil {
 		err = errors.New("the architecture returned no logits")
 	}
 	return out, err
+}
+
+// guard calls f and returns the builder's error. After an error its nodes are
+// nil, and a function of package op that is called with one may panic: the
+// error is the cause.
+func (b *Builder) guard(f func()) (err error) {
+	defer func() {
+		if b.err != nil {
+			recover()
+			err = b.err
+		}
+	}()
+	f()
+	return b.err
 }
 
 // check checks the operand and the name of a layer.
@@ -129,8 +147,24 @@ func (b *Builder) param(layer string, kind Kind, dims ...int) *gorgonia.Node {
 	if b.err != nil {
 		return nil
 	}
-	name, shape := layer+"/"+kind.String(), tensor.Shape(dims)
-	elements := 1
+	name := layer + "/" + kind.String()
+	for _, p := range b.used {
+		if p.Name == name {
+			b.Fail(fmt.Errorf("two layers are called %s", layer))
+			return nil
+		}
+	}
+	return b.parameter(name, kind, dims, nil)
+}
+
+// parameter returns the node of the parameter called name, a name that no
+// other of this graph has. Where the model's parameters are being made, initial
+// gives the first value, in row-major order; nil draws it, as New says.
+func (b *Builder) parameter(name string, kind Kind, dims []int, initial func() ([]float64, error)) *gorgonia.Node {
+	if b.err != nil {
+		return nil
+	}
+	shape, elements := tensor.Shape(dims).Clone(), 1
 	for _, d := range dims {
 		if d < 1 || elements > maxElements/d {
 			b.Fail(fmt.Errorf("%s of shape %v; each dimension is at least 1, and all together at most %d elements", name, shape, maxElements))
@@ -138,31 +172,58 @@ func (b *Builder) param(layer string, kind Kind, dims ...int) *gorgonia.Node {
 		}
 		elements *= d
 	}
-	for _, p := range b.used {
-		if p.Name == name {
-			b.Fail(fmt.Errorf("two layers are called %s", layer))
-			return nil
-		}
-	}
 	p := b.model.byName[name]
 	switch {
+	case b.create && p != nil:
+		b.Fail(fmt.Errorf("two parameters are called %s", name))
+		return nil
 	case b.create:
 		p = newParam(name, kind, shape, b.model.seed)
+		if initial != nil {
+			v, err := initial()
+			if err == nil && len(v) != elements {
+				err = fmt.Errorf("%d values for a parameter of shape %v", len(v), shape)
+			}
+			if err != nil {
+				b.Fail(fmt.Errorf("%s: %w", name, err))
+				return nil
+			}
+			p.set(v)
+		}
 		b.model.params = append(b.model.params, p)
 		b.model.byName[name] = p
 	case p == nil:
 		b.Fail(fmt.Errorf("the model has no parameter %s; %w", name, errRebuilt))
 		return nil
-	case !p.Value.Shape().Eq(shape):
+	case !slices.Equal(p.Value.Shape(), shape):
 		b.Fail(fmt.Errorf("%s has shape %v, this time %v is wanted; %w", name, p.Value.Shape(), shape, errRebuilt))
 		return nil
 	}
-	// A header of its own keeps machines that mark tensors, as Gorgonia's does,
-	// from racing on graphs of one model.
-	shared := tensor.New(tensor.WithShape(shape.Clone()...), tensor.WithBacking(p.Value.Data()))
-	n := gorgonia.NewTensor(b.graph, b.model.dtype, len(dims), gorgonia.WithShape(dims...), gorgonia.WithName(name), gorgonia.WithValue(shared))
+	n := b.nodeOf(p)
 	b.used = append(b.used, p)
 	b.order = append(b.order, n)
+	return n
+}
+
+// fixed returns the node of a constant tensor that is no parameter, called name
+// as no other input is. v is in row-major order.
+func (b *Builder) fixed(name string, dims []int, v []float64) *gorgonia.Node {
+	if b.err != nil {
+		return nil
+	}
+	p := newParam(name, Free, tensor.Shape(dims).Clone(), 0)
+	p.Trainable, p.Decay = false, false
+	p.set(v)
+	return b.nodeOf(p.as(b.model.dtype))
+}
+
+// nodeOf makes the node of a parameter.
+func (b *Builder) nodeOf(p *Param) *gorgonia.Node {
+	// A header of its own keeps machines that mark tensors, as Gorgonia's does,
+	// from racing on graphs of one model.
+	shape := p.Value.Shape().Clone()
+	shared := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(p.Value.Data()))
+	n := gorgonia.NewTensor(b.graph, b.model.dtype, len(shape), gorgonia.WithShape(shape...), gorgonia.WithName(p.Name), gorgonia.WithValue(shared))
 	b.nodes[n] = p
 	return n
 }

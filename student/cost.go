@@ -18,7 +18,8 @@ func (m *Model) Cost() (params, macs int64, err error) {
 	for _, n := range g.needed() {
 		if l := g.layers[n]; l.kind == convolution || l.kind == dense {
 			// Each output element takes one operation per weight of its channel.
-			macs += int64(n.Shape().TotalSize()) * int64(l.weight.Len()/l.weight.Value.Shape()[0])
+			w := g.operands(n)[1].Shape()
+			macs += int64(n.Shape().TotalSize()) * int64(w.TotalSize()/w[0])
 		}
 	}
 	return params, macs, nil

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -50,6 +51,34 @@ type ExportOptions struct {
 // The same parameters and options give the same model: nothing in it depends
 // on time or place. A parameter that is not finite is an error.
 func (m *Model) Export(o ExportOptions) (*onnx.Model, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	image := m.spec.Image
+	// Two sizes of the batch tell where a form holds one.
+	var written [2]*onnx.Model
+	var tensors []*onnx.Tensor
+	for i, batch := range batchSizes {
+		g, err := m.Graph(batch, Infer)
+		if err != nil {
+			return nil, err
+		}
+		in := Port{Name: "image", Node: g.Image, Elem: onnx.Float32, Dims: []onnx.Dim{
+			onnx.Symbol("batch"), onnx.Fixed(int64(image.C)), onnx.Fixed(int64(image.H)), onnx.Fixed(int64(image.W))}}
+		out := Port{Name: "logits", Node: g.Logits, Elem: onnx.Float32, Dims: []onnx.Dim{onnx.Symbol("batch"), onnx.Fixed(int64(m.spec.Classes))}}
+		if written[i], tensors, err = g.write(o, []Port{in}, []Port{out}, tensors); err != nil {
+			return nil, err
+		}
+	}
+	x := written[0]
+	if err := openBatch(x, written[1], "image"); err != nil {
+		return nil, fmt.Errorf("student: exporting %s: %w", m.architecture.Name, err)
+	}
+	return finish(x, m.architecture.Name, o)
+}
+
+// check fills in what is left out and refuses what cannot be.
+func (o *ExportOptions) check() error {
 	if o.Opset == 0 {
 		o.Opset = DefaultOpset
 	}
@@ -57,43 +86,80 @@ func (m *Model) Export(o ExportOptions) (*onnx.Model, error) {
 		o.IR = max(DefaultIR, onnx.MinIR(o.Opset))
 	}
 	if o.Opset < minOpset || o.Opset > maxOpset {
-		return nil, fmt.Errorf("student: export to opset %d; the opsets are %d to %d", o.Opset, minOpset, maxOpset)
+		return fmt.Errorf("student: export to opset %d; the opsets are %d to %d", o.Opset, minOpset, maxOpset)
 	}
 	for i, kv := range o.Metadata {
 		if slices.ContainsFunc(o.Metadata[:i], func(k onnx.KeyValue) bool { return k.Key == kv.Key }) {
-			return nil, fmt.Errorf("student: export with two metadata entries called %q", kv.Key)
+			return fmt.Errorf("student: export with two metadata entries called %q", kv.Key)
 		}
 	}
-	g, err := m.Graph(1, Infer)
-	if err != nil {
-		return nil, err
+	return nil
+}
+
+// finish leaves in a model what it needs, and adds what the options say.
+func finish(m *onnx.Model, name string, o ExportOptions) (*onnx.Model, error) {
+	foldConstants(m)
+	m.MergeTransposes()
+	foldConstants(m)
+	m.Strip()
+	m.Producer, m.ProducerVersion = o.Producer, o.ProducerVersion
+	for _, kv := range o.Metadata {
+		m.SetMeta(kv.Key, kv.Value)
 	}
-	e := newExporter(g, onnx.NewBuilder(m.architecture.Name, o.Opset))
+	if err := onnx.Check(m); err != nil {
+		return nil, fmt.Errorf("student: exporting %s: %w", name, err)
+	}
+	return m, nil
+}
+
+// write returns the outputs of g as a model, as the operators' forms and the
+// layers have it. tensors, where not nil, are those that writing a graph of the
+// same layers gave, which are then not made again.
+func (g *Graph) write(o ExportOptions, inputs, outputs []Port, tensors []*onnx.Tensor) (*onnx.Model, []*onnx.Tensor, error) {
+	whole := *g
+	whole.outputs = nil
+	for _, p := range outputs {
+		whole.outputs = append(whole.outputs, p.Node)
+	}
+	e := newExporter(&whole, onnx.NewBuilder(g.name, o.Opset))
+	e.made = tensors
 	e.b.SetIR(o.IR)
-	image := m.spec.Image
-	e.values[g.Image] = e.b.Input("image", onnx.Float32,
-		onnx.Symbol("batch"), onnx.Fixed(int64(image.C)), onnx.Fixed(int64(image.H)), onnx.Fixed(int64(image.W)))
+	for _, p := range inputs {
+		e.values[p.Node] = e.b.Input(p.Name, p.Elem, p.Dims...)
+	}
+	for _, p := range inputs {
+		if p.Elem != onnx.Float32 {
+			e.b.Name(p.Name + "/float")
+			e.values[p.Node] = e.b.Node("Cast", []string{e.values[p.Node]}, onnx.AttrInt("to", int64(onnx.Float32)))
+		}
+	}
 	for _, n := range e.order {
 		if err := e.emit(n); err != nil {
-			return nil, fmt.Errorf("student: exporting %s: %w", m.architecture.Name, err)
+			return nil, nil, fmt.Errorf("student: exporting %s: %w", g.name, err)
 		}
 	}
 	if e.err != nil {
-		return nil, e.err
+		return nil, nil, e.err
 	}
-	e.b.Output(e.values[g.Logits], "logits", onnx.Float32, onnx.Symbol("batch"), onnx.Fixed(int64(m.spec.Classes)))
-	out, err := e.b.Model()
+	for _, p := range outputs {
+		v := e.values[p.Node]
+		if q := g.params[p.Node]; q != nil && v == "" {
+			v = e.parameter(p.Node, q)
+		}
+		if p.Elem != onnx.Float32 {
+			e.b.Name(p.Name + "/cast")
+			v = e.b.Node("Cast", []string{v}, onnx.AttrInt("to", int64(p.Elem)))
+		}
+		e.b.Output(v, p.Name, p.Elem, p.Dims...)
+	}
+	if e.err != nil {
+		return nil, nil, e.err
+	}
+	m, err := e.b.Model()
 	if err != nil {
-		return nil, fmt.Errorf("student: exporting %s: %w", m.architecture.Name, err)
+		return nil, nil, fmt.Errorf("student: exporting %s: %w", g.name, err)
 	}
-	out.Producer, out.ProducerVersion = o.Producer, o.ProducerVersion
-	for _, kv := range o.Metadata {
-		out.SetMeta(kv.Key, kv.Value)
-	}
-	if err := onnx.Check(out); err != nil {
-		return nil, fmt.Errorf("student: exporting %s: %w", m.architecture.Name, err)
-	}
-	return out, nil
+	return m, e.tensors, nil
 }
 
 // exporter walks a graph and appends each node to an ONNX model.
@@ -104,7 +170,12 @@ type exporter struct {
 	users  map[*gorgonia.Node]gorgonia.Nodes // among the nodes in order
 	values map[*gorgonia.Node]string         // the name of a node's value in the file
 	joined map[*gorgonia.Node]bool           // nodes that are part of the layer before them
-	err    error                             // of the first constant that cannot be written
+	output map[*gorgonia.Node]bool
+	shared map[string]string // the name in the file of a tensor that several nodes read
+	err    error             // of the first constant that cannot be written
+
+	tensors []*onnx.Tensor // written, in order
+	made    []*onnx.Tensor // by another exporter of the same layers; nil is none
 
 	// unordered holds flattened values whose columns are in the file's order,
 	// with the shape [1, H, W, C] they were flattened from.
@@ -117,7 +188,12 @@ func newExporter(g *Graph, b *onnx.Builder) *exporter {
 		users:     map[*gorgonia.Node]gorgonia.Nodes{},
 		values:    map[*gorgonia.Node]string{},
 		joined:    map[*gorgonia.Node]bool{},
+		output:    map[*gorgonia.Node]bool{},
+		shared:    map[string]string{},
 		unordered: map[*gorgonia.Node]tensor.Shape{},
+	}
+	for _, n := range g.outputs {
+		e.output[n] = true
 	}
 	for _, n := range e.order {
 		for _, x := range g.operands(n) {
@@ -137,8 +213,33 @@ func (e *exporter) emit(n *gorgonia.Node) error {
 	in := e.g.operands(n)
 	l := e.g.layers[n]
 	switch l.kind {
-	case convolution, dense:
+	case dense:
+		if e.g.layers[in[0]].kind == rows {
+			return e.project(n, in[0], in[1], l)
+		}
+		if l.weight == nil {
+			break
+		}
 		return e.linear(n, in[0], l)
+	case convolution:
+		return e.linear(n, in[0], l)
+	case rows, unrows:
+		v := e.values[in[0]]
+		switch { // from and to the file's order of four axes
+		case l.kind == rows && in[0].Dims() == 4:
+			v = e.b.Node("Transpose", []string{v}, onnx.AttrInts("perm", 0, 2, 3, 1))
+		case l.kind == unrows && n.Dims() == 4:
+			v = e.b.Node("Transpose", []string{v}, onnx.AttrInts("perm", 0, 3, 1, 2))
+		}
+		e.values[n] = v
+		return nil
+	case averagePooled, maxPooled:
+		name := "GlobalAveragePool"
+		if l.kind == maxPooled {
+			name = "GlobalMaxPool"
+		}
+		e.values[n] = e.b.Node(name, []string{e.values[e.g.operands(in[0])[0]]})
+		return nil
 	case normalisation:
 		return e.normalise(n, in[0], l)
 	case flatten:
@@ -152,16 +253,35 @@ func (e *exporter) emit(n *gorgonia.Node) error {
 			e.unordered[n] = s
 		}
 	}
-	o, ok := n.Op().(op.Operator)
-	if !ok {
-		return fmt.Errorf("%s is %v, which is no operator of ours and has no ONNX form", label, n.Op())
+	if e.pooledOnly(n) {
+		return nil
 	}
 	names := make([]string, len(in))
 	for i, x := range in {
 		if p := e.g.params[x]; p != nil && e.values[x] == "" {
-			e.values[x] = e.initializer(p.Name, p.Value.Shape(), p.float64s())
+			e.values[x] = e.parameter(x, p)
 		}
 		names[i] = e.values[x]
+	}
+	o, ok := n.Op().(op.Operator)
+	switch c, constant := n.Op().(interface{ Value() gorgonia.Value }); {
+	case ok:
+	case constant: // such as the 1 that derivatives begin with
+		b, err := op.BufferOf(c.Value())
+		if err != nil || b.Len() != 1 {
+			return fmt.Errorf("%s is the constant %v, which has no ONNX form", label, n.Op())
+		}
+		v := make([]float64, 0, 1)
+		for _, x := range b.F32 {
+			v = append(v, float64(x))
+		}
+		e.values[n] = e.initializer("constant", tensor.ScalarShape(), func() []float64 { return append(v, b.F64...) })
+		return nil
+	case op.IsSum(n): // gorgonia.Grad's own
+		e.values[n] = e.b.Node("Add", names)
+		return nil
+	default:
+		return fmt.Errorf("%s is %v, which is no operator of ours and has no ONNX form", label, n.Op())
 	}
 	v, err := o.ONNX(e.b, names)
 	if err != nil {
@@ -175,28 +295,48 @@ func (e *exporter) emit(n *gorgonia.Node) error {
 // convolution, the batch normalisation that follow it and nobody else reads.
 func (e *exporter) linear(n, x *gorgonia.Node, l layer) error {
 	shape := l.weight.Value.Shape().Clone()
-	f := folded{weight: l.weight.float64s()}
-	last := n
+	var steps []func(*folded)
+	biasName, last := "", n
 chain:
 	for next := e.only(last); next != nil; next = e.only(last) {
 		switch k := e.g.layers[next]; {
 		case k.kind == bias:
-			f.addBias(k.bias.float64s())
+			steps = append(steps, func(f *folded) { f.addBias(k.bias.float64s()) })
+			if biasName == "" {
+				biasName = k.bias.Name
+			}
 		case k.kind == normalisation && l.kind == convolution:
-			f.normalise(k.scale.float64s(), k.shift.float64s(), k.running.float64s(), Epsilon)
+			steps = append(steps, func(f *folded) {
+				f.normalise(k.scale.float64s(), k.shift.float64s(), k.running.float64s(), k.epsilon)
+			})
 		default:
 			break chain
 		}
 		e.joined[next] = true
 		last = next
 	}
-	if s := e.unordered[x]; s != nil {
-		f.weight = toNCHW(f.weight, shape[0], s[1], s[2], s[3])
+	// The arithmetic waits until a tensor is to be written, which is once.
+	fold := sync.OnceValue(func() *folded {
+		f := &folded{weight: l.weight.float64s()}
+		for _, step := range steps {
+			step(f)
+		}
+		if s := e.unordered[x]; s != nil {
+			f.weight = toNCHW(f.weight, shape[0], s[1], s[2], s[3])
+		}
+		return f
+	})
+	names := []string{e.values[x], ""}
+	if len(steps) > 0 || e.unordered[x] != nil {
+		names[1] = e.initializer(l.weight.Name, shape, func() []float64 { return fold().weight })
+	} else {
+		names[1] = e.once(l.weight.Name, l.weight.Name, shape, func() []float64 { return fold().weight })
 	}
-	names := []string{e.values[x], e.initializer(l.weight.Name, shape, f.weight)}
-	if f.bias != nil {
-		name := path.Join(path.Dir(l.weight.Name), Bias.String())
-		names = append(names, e.initializer(name, tensor.Shape{shape[0]}, f.bias))
+	if len(steps) > 0 {
+		if biasName == "" {
+			biasName = beside(l.weight.Name, Bias)
+		}
+		names = append(names, e.initializer(biasName, tensor.Shape{shape[0]}, func() []float64 { return fold().bias }))
 	}
 	// Conv and Gemm take the bias as a third operand, which the operator, having
 	// none, passes on.
@@ -208,25 +348,87 @@ chain:
 	return nil
 }
 
+// beside names a tensor of the layer whose weight is given.
+func beside(weight string, kind Kind) string {
+	if dir, last := path.Split(weight); last == Weight.String() && dir != "" {
+		return dir + kind.String()
+	}
+	return weight + "/" + kind.String()
+}
+
+// project appends a dense layer over the last axis of a value of more than two
+// axes, which x are the rows of, with the bias that follows it.
+func (e *exporter) project(n, x, w *gorgonia.Node, l layer) error {
+	var weight string
+	if l.weight == nil {
+		weight = e.b.Node("Transpose", []string{e.values[w]}, onnx.AttrInts("perm", 1, 0))
+	} else {
+		s := l.weight.Value.Shape()
+		weight = e.once(l.weight.Name+" transposed", l.weight.Name, tensor.Shape{s[1], s[0]}, func() []float64 {
+			return transposed(l.weight.float64s(), s[0], s[1])
+		})
+	}
+	v, last := e.b.Node("MatMul", []string{e.values[x], weight}), n
+	if next := e.only(n); next != nil && e.g.layers[next].kind == bias {
+		b := e.g.layers[next].bias
+		v = e.b.Node("Add", []string{v, e.once(b.Name, b.Name, b.Value.Shape(), b.float64s)})
+		e.joined[next] = true
+		last = next
+	}
+	e.values[n], e.values[last] = v, v
+	return nil
+}
+
+// pooledOnly reports whether n is a global pooling of which every reader keeps
+// the axes, and so writes the pooling itself.
+func (e *exporter) pooledOnly(n *gorgonia.Node) bool {
+	for _, u := range e.users[n] {
+		if k := e.g.layers[u].kind; k != averagePooled && k != maxPooled {
+			return false
+		}
+	}
+	return len(e.users[n]) > 0 && !e.output[n]
+}
+
 // normalise appends batch normalisation that follows no convolution, with mean
 // and variance as two initializers: the operator's own form would cut the
 // running statistics in two at run time.
 func (e *exporter) normalise(n, x *gorgonia.Node, l layer) error {
 	c := l.scale.Len()
-	running, name := l.running.float64s(), path.Dir(l.running.Name)
+	name := path.Dir(l.running.Name)
 	e.values[n] = e.b.Node("BatchNormalization", []string{
 		e.values[x],
-		e.initializer(l.scale.Name, tensor.Shape{c}, l.scale.float64s()),
-		e.initializer(l.shift.Name, tensor.Shape{c}, l.shift.float64s()),
-		e.initializer(name+"/mean", tensor.Shape{c}, running[:c]),
-		e.initializer(name+"/variance", tensor.Shape{c}, running[c:]),
-	}, onnx.AttrFloat("epsilon", Epsilon))
+		e.once(l.scale.Name, l.scale.Name, tensor.Shape{c}, l.scale.float64s),
+		e.once(l.shift.Name, l.shift.Name, tensor.Shape{c}, l.shift.float64s),
+		e.once(l.running.Name+" mean", name+"/mean", tensor.Shape{c}, func() []float64 { return l.running.float64s()[:c] }),
+		e.once(l.running.Name+" variance", name+"/variance", tensor.Shape{c}, func() []float64 { return l.running.float64s()[c:] }),
+	}, onnx.AttrFloat("epsilon", float32(l.epsilon)))
 	return nil
+}
+
+// parameter adds the tensor that a parameter's node is, unless it is there.
+func (e *exporter) parameter(n *gorgonia.Node, p *Param) string {
+	return e.once(p.Name, p.Name, p.Value.Shape(), p.float64s)
+}
+
+// once is initializer for a tensor that several nodes may read; key tells it
+// from others.
+func (e *exporter) once(key, name string, shape tensor.Shape, values func() []float64) string {
+	if e.shared[key] == "" {
+		e.shared[key] = e.initializer(name, shape, values)
+	}
+	return e.shared[key]
 }
 
 // initializer adds a constant, which is float32 and, if of rank 4, NCHW in the
 // file.
-func (e *exporter) initializer(name string, shape tensor.Shape, v []float64) string {
+func (e *exporter) initializer(name string, shape tensor.Shape, values func() []float64) string {
+	at := len(e.tensors)
+	if e.made != nil && at < len(e.made) && e.made[at].Name == name {
+		e.tensors = append(e.tensors, e.made[at])
+		return e.b.Initializer(name, e.made[at])
+	}
+	v := values()
 	if shape.Dims() == 4 {
 		v = toNCHW(v, shape[0], shape[1], shape[2], shape[3])
 		shape = tensor.Shape{shape[0], shape[3], shape[1], shape[2]}
@@ -242,12 +444,15 @@ func (e *exporter) initializer(name string, shape tensor.Shape, v []float64) str
 			e.err = fmt.Errorf("student: exporting %s: %s would hold %v; training has diverged, export an earlier checkpoint", e.g.name, name, x)
 		}
 	}
-	return e.b.Initializer(name, onnx.Float32s(name, dims, f))
+	t := onnx.Float32s(name, dims, f)
+	e.tensors = append(e.tensors, t)
+	return e.b.Initializer(name, t)
 }
 
-// only returns the one user of n, nil when there are more, or none: the logits.
+// only returns the one user of n, nil when there are more, or none, or when n is
+// an output.
 func (e *exporter) only(n *gorgonia.Node) *gorgonia.Node {
-	if len(e.users[n]) != 1 {
+	if len(e.users[n]) != 1 || e.output[n] {
 		return nil
 	}
 	return e.users[n][0]
@@ -256,7 +461,7 @@ func (e *exporter) only(n *gorgonia.Node) *gorgonia.Node {
 // endsInDense reports whether only dense layers see n, perhaps through
 // pointwise functions: then the order of its columns is free.
 func (e *exporter) endsInDense(n *gorgonia.Node) bool {
-	if n == e.g.Logits {
+	if e.output[n] {
 		return false
 	}
 	for _, u := range e.users[n] {

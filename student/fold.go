@@ -52,3 +52,14 @@ func toNCHW(x []float64, n, h, w, c int) []float64 {
 	}
 	return y
 }
+
+// transposed returns the matrix x [rows, columns] as [columns, rows].
+func transposed(x []float64, rows, columns int) []float64 {
+	y := make([]float64, 0, len(x))
+	for j := range columns {
+		for i := range rows {
+			y = append(y, x[i*columns+j])
+		}
+	}
+	return y
+}

@@ -30,10 +30,11 @@ type Graph struct {
 	// in Infer mode.
 	Updates []Update
 
-	name   string // the architecture's
-	labels map[*gorgonia.Node]string
-	params map[*gorgonia.Node]*Param
-	layers map[*gorgonia.Node]layer
+	name    string         // the architecture's
+	outputs gorgonia.Nodes // what an export is of: the logits
+	labels  map[*gorgonia.Node]string
+	params  map[*gorgonia.Node]*Param
+	layers  map[*gorgonia.Node]layer
 }
 
 // Update is a new value for a parameter that no gradient reaches.
@@ -72,16 +73,16 @@ func (m *Model) build(batch int, mode Mode, create bool) (*Graph, error) {
 	g := gorgonia.NewGraph()
 	s := m.spec.Image
 	image := gorgonia.NewTensor(g, m.dtype, 4, gorgonia.WithShape(batch, s.H, s.W, s.C), gorgonia.WithName("image"))
-	b := &Builder{
-		model: m, graph: g, mode: mode, create: create,
-		nodes: map[*gorgonia.Node]*Param{}, labels: map[*gorgonia.Node]string{image: "image"}, layers: map[*gorgonia.Node]layer{},
-	}
+	b := newBuilder(m, g, mode, create)
 	fail := func(err error) (*Graph, error) {
 		return nil, fmt.Errorf("student: building %s for %d images of %v: %w", m.architecture.Name, batch, s, err)
 	}
 	out, err := b.run(m.architecture, image)
 	if err != nil {
 		return fail(err)
+	}
+	if create && m.spec.Classes == 0 && out.Logits.Dims() == 2 {
+		m.spec.Classes = out.Logits.Shape()[1] // an imported model's are its file's
 	}
 	if got := out.Logits.Shape(); got.Dims() != 2 || got[0] != batch || got[1] != m.spec.Classes {
 		return fail(fmt.Errorf("logits of shape %v; [%d, %d] was wanted", got, batch, m.spec.Classes))
@@ -99,7 +100,7 @@ func (m *Model) build(batch int, mode Mode, create bool) (*Graph, error) {
 	}
 	built := &Graph{
 		Expr: g, Image: image, Logits: out.Logits, Taps: out.Taps, Updates: b.updates,
-		name: m.architecture.Name, labels: b.labels, params: b.nodes, layers: b.layers,
+		name: m.architecture.Name, outputs: gorgonia.Nodes{out.Logits}, labels: b.labels, params: b.nodes, layers: b.layers,
 	}
 	for _, n := range b.order {
 		if b.nodes[n].Trainable {
@@ -109,7 +110,7 @@ func (m *Model) build(batch int, mode Mode, create bool) (*Graph, error) {
 	return built, nil
 }
 
-// needed returns the nodes the logits depend on, operands before their users,
+// needed returns the nodes the outputs depend on, operands before their users,
 // in an order that depends on the graph alone.
 func (g *Graph) needed() gorgonia.Nodes {
 	var order gorgonia.Nodes
@@ -125,7 +126,9 @@ func (g *Graph) needed() gorgonia.Nodes {
 		}
 		order = append(order, n)
 	}
-	visit(g.Logits)
+	for _, n := range g.outputs {
+		visit(n)
+	}
 	return order
 }
 

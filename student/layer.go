@@ -23,6 +23,8 @@ type layer struct {
 
 	// The parameters the node itself reads; nil where it reads none.
 	weight, bias, scale, shift, running *Param
+
+	epsilon float64 // of a normalisation
 }
 
 type layerKind int
@@ -35,6 +37,12 @@ const (
 	normalisation // in Infer mode
 	flatten
 	pointwise // one operand, each element by itself
+
+	// Of imported networks, whose file keeps axes that the graph does without.
+	rows          // a reshape to rows [N·T, D] for a dense layer
+	unrows        // and back to [N, T, D]
+	averagePooled // a reshape of a global average [N, C] to [N, 1, 1, C]
+	maxPooled     // the same of a global maximum
 )
 
 // Conv says what a convolution does.
@@ -130,13 +138,22 @@ func (b *Builder) BatchNorm(name string, x *gorgonia.Node) *gorgonia.Node {
 	if running == nil {
 		return nil
 	}
+	return b.normalise(name, x, scale, shift, running, Epsilon, Momentum)
+}
+
+// normalise is BatchNorm over parameters that are there, with constants of its
+// own.
+func (b *Builder) normalise(name string, x, scale, shift, running *gorgonia.Node, epsilon, momentum float64) *gorgonia.Node {
+	if b.err != nil {
+		return nil
+	}
 	if b.mode == Infer {
-		y, err := op.BatchNormInference(x, running, scale, shift, Epsilon)
+		y, err := op.BatchNormInference(x, running, scale, shift, epsilon)
 		return b.record(b.put(name, y, err), layer{
-			kind: normalisation, scale: b.nodes[scale], shift: b.nodes[shift], running: b.nodes[running],
+			kind: normalisation, scale: b.nodes[scale], shift: b.nodes[shift], running: b.nodes[running], epsilon: epsilon,
 		})
 	}
-	count := x.Shape().TotalSize() / channels
+	count := x.Shape().TotalSize() / x.Shape()[x.Dims()-1]
 	if count < 2 {
 		b.Fail(fmt.Errorf("batch normalisation %s sees one value per channel, input %v; training wants a larger batch", name, x.Shape()))
 		return nil
@@ -145,12 +162,12 @@ func (b *Builder) BatchNorm(name string, x *gorgonia.Node) *gorgonia.Node {
 	if stats = b.put(name+"/stats", stats, err); stats == nil {
 		return nil
 	}
-	next, err := op.RunningStats(running, stats, Momentum, count)
+	next, err := op.RunningStats(running, stats, momentum, count)
 	if next = b.put(name+"/update", next, err); next == nil {
 		return nil
 	}
 	b.updates = append(b.updates, Update{Param: b.nodes[running], Node: next})
-	y, err := op.BatchNorm(x, stats, scale, shift, Epsilon)
+	y, err := op.BatchNorm(x, stats, scale, shift, epsilon)
 	return b.put(name, y, err)
 }
 

@@ -20,11 +20,12 @@ const (
 	Scale               // batch normalisation's factor [C]
 	Shift               // batch normalisation's summand [C]
 	Running             // batch normalisation's running statistics [2, C]: means, then variances
+	Free                // a tensor of an imported network that is none of these: a class token, a layer's scale, PRelu's slopes
 )
 
 // String returns the last part of the names of parameters of this kind.
 func (k Kind) String() string {
-	names := [...]string{"weight", "bias", "scale", "shift", "running"}
+	names := [...]string{"weight", "bias", "scale", "shift", "running", "free"}
 	if k < 0 || int(k) >= len(names) {
 		return fmt.Sprintf("Kind(%d)", int(k))
 	}
@@ -33,7 +34,8 @@ func (k Kind) String() string {
 
 // Param is one named tensor of a model.
 type Param struct {
-	// Name is the layer's name and the kind: "group2/block1/conv1/weight".
+	// Name is the layer's name and the kind: "group2/block1/conv1/weight". An
+	// imported model's follow the file's names.
 	Name string
 
 	// Kind says what the tensor does in its layer.
@@ -51,6 +53,14 @@ type Param struct {
 	// trainable parameter, scales, shifts and biases included (Zagoruyko and
 	// Komodakis 2017). An optimiser that wants it on weights alone asks Kind.
 	Decay bool
+}
+
+// set gives a float32 parameter its elements.
+func (p *Param) set(v []float64) {
+	d := p.Value.Data().([]float32)
+	for i, x := range v {
+		d[i] = float32(x)
+	}
 }
 
 // Len returns the number of elements.

@@ -1,0 +1,181 @@
+package student
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/student/importer"
+)
+
+// batchSizes are those of the two graphs that an export compares. Neither is 1,
+// which does not show where a single sample is repeated.
+var batchSizes = [2]int{2, 3}
+
+// openBatch makes a, written of a graph of batchSizes[0] samples, one for any
+// number of them. b is the same of batchSizes[1]: where the two differ the form
+// of an operator holds the size of the batch. In the target of a Reshape that
+// becomes -1; in that of an Expand the size that the input has when the model
+// runs. Anything else that differs is an error.
+func openBatch(a, b *onnx.Model, input string) error {
+	if len(a.Graph.Nodes) != len(b.Graph.Nodes) || len(a.Graph.Initializers) != len(b.Graph.Initializers) {
+		return errors.New("the network is another one for another batch, which a file cannot say")
+	}
+	for i, n := range a.Graph.Nodes {
+		if m := b.Graph.Nodes[i]; n.Op != m.Op || !slices.Equal(n.Inputs, m.Inputs) || !slices.EqualFunc(n.Attrs, m.Attrs, sameAttr) {
+			return fmt.Errorf("%v depends on the number of images in the batch, which a file leaves open", n)
+		}
+	}
+	users := a.Graph.Index()
+	size := "" // the value that holds the length of the batch, [1]
+	var front []*onnx.Node
+	for i, t := range a.Graph.Initializers {
+		u := b.Graph.Initializers[i]
+		if t == u || t.Type == u.Type && slices.Equal(t.Dims, u.Dims) && bytes.Equal(t.Data, u.Data) {
+			continue
+		}
+		to, err := t.Int64s()
+		other, err2 := u.Int64s()
+		if err != nil || err2 != nil || len(to) != len(other) {
+			return fmt.Errorf("constant %q is of shape %v for %d images and %v for %d; a file cannot say that",
+				t.Name, t.Dims, batchSizes[0], u.Dims, batchSizes[1])
+		}
+		var at []int // elements that grow with the batch
+		for k := range to {
+			if to[k] != other[k] {
+				at = append(at, k)
+			}
+		}
+		for _, n := range users.Consumers(t.Name) {
+			switch {
+			case n.Op == "Reshape" && len(at) == 1 && !slices.Contains(to, -1):
+				to[at[0]] = -1
+				*t = *onnx.Int64s(t.Name, t.Dims, to)
+			case n.Op == "Expand" && len(at) == 1 && to[at[0]] == int64(batchSizes[0]) && other[at[0]] == int64(batchSizes[1]):
+				if size == "" {
+					var nodes []*onnx.Node
+					size, nodes = batchLength(a, input)
+					front = append(front, nodes...)
+				}
+				name := a.Graph.FreshName(t.Name + "_batch")
+				parts := []string{size}
+				constant := func(v []int64) string {
+					c := onnx.Int64s(a.Graph.FreshName(t.Name+"_part"), []int64{int64(len(v))}, v)
+					a.Graph.Initializers = append(a.Graph.Initializers, c)
+					return c.Name
+				}
+				if at[0] > 0 {
+					parts = append([]string{constant(to[:at[0]])}, parts...)
+				}
+				if at[0]+1 < len(to) {
+					parts = append(parts, constant(to[at[0]+1:]))
+				}
+				front = append(front, &onnx.Node{Name: name, Op: "Concat", Inputs: parts, Outputs: []string{name}, Attrs: []*onnx.Attr{onnx.AttrInt("axis", 0)}})
+				n.Inputs[1] = name
+				a.Graph.Nodes = slices.Concat(front, a.Graph.Nodes)
+				front = nil
+			default:
+				return fmt.Errorf("%v computes with the number of images in the batch (%v for %d, %v for %d), which a file leaves open",
+					n, to, batchSizes[0], other, batchSizes[1])
+			}
+		}
+	}
+	return nil
+}
+
+// batchLength makes nodes that compute the length of an input's first axis, as a
+// list of one.
+func batchLength(m *onnx.Model, input string) (name string, nodes []*onnx.Node) {
+	g := m.Graph
+	shape, first, name := g.FreshName("batch/shape"), g.FreshName("batch/first"), g.FreshName("batch/length")
+	g.Initializers = append(g.Initializers, onnx.Int64s(first, []int64{1}, []int64{0}))
+	return name, []*onnx.Node{
+		{Name: shape, Op: "Shape", Inputs: []string{input}, Outputs: []string{shape}},
+		{Name: name, Op: "Gather", Inputs: []string{shape, first}, Outputs: []string{name}},
+	}
+}
+
+func sameAttr(a, b *onnx.Attr) bool {
+	return a.Name == b.Name && a.Type == b.Type && a.Int == b.Int && a.Float == b.Float && a.Str == b.Str &&
+		slices.Equal(a.Ints, b.Ints) && slices.Equal(a.Floats, b.Floats)
+}
+
+// foldConstants computes what depends on constants alone. A parameter that only
+// lies otherwise than in the student keeps its name.
+func foldConstants(m *onnx.Model) {
+	g := m.Graph
+	constants := make(map[string]*onnx.Tensor, len(g.Initializers))
+	for _, t := range g.Initializers {
+		constants[t.Name] = t
+	}
+	readers := map[string]int{}
+	for _, n := range g.Nodes {
+		for _, v := range n.Inputs {
+			readers[v]++
+		}
+	}
+	for _, v := range g.Outputs {
+		readers[v.Name] = -1 // its name is another's to say
+	}
+	renamed := map[string]string{}
+	kept := g.Nodes[:0]
+	for _, n := range g.Nodes {
+		for i, v := range n.Inputs {
+			if to, ok := renamed[v]; ok {
+				n.Inputs[i] = to
+			}
+		}
+		t := foldNode(m, n, constants, readers)
+		if t == nil {
+			kept = append(kept, n)
+			continue
+		}
+		t.Name = n.Outputs[0]
+		if slices.Contains(layoutOps, n.Op) && readers[n.Inputs[0]] == 1 {
+			t.Name = n.Inputs[0]
+			renamed[n.Outputs[0]] = t.Name
+			readers[t.Name] = readers[n.Outputs[0]]
+			i := slices.Index(g.Initializers, constants[t.Name])
+			g.Initializers[i] = t
+		} else {
+			g.Initializers = append(g.Initializers, t)
+		}
+		constants[t.Name] = t
+	}
+	clear(g.Nodes[len(kept):])
+	g.Nodes = kept
+}
+
+// maxFolded bounds what is computed of smaller constants: a file is not to grow
+// by what its reader can compute.
+const maxFolded = 1 << 16
+
+// foldNode returns the constant that a node gives, nil where it is none.
+func foldNode(m *onnx.Model, n *onnx.Node, constants map[string]*onnx.Tensor, readers map[string]int) *onnx.Tensor {
+	if len(n.Outputs) != 1 || readers[n.Outputs[0]] < 0 || len(n.Inputs) == 0 {
+		return nil
+	}
+	in := make([]*onnx.Tensor, len(n.Inputs))
+	most := int64(maxFolded)
+	for i, v := range n.Inputs {
+		if v == "" {
+			continue
+		}
+		if in[i] = constants[v]; in[i] == nil {
+			return nil
+		}
+		if k, err := in[i].Len(); err == nil {
+			most = max(most, k)
+		}
+	}
+	out, ok, err := importer.Fold(importer.Call{Op: n.Op, Name: n.Name, Domain: n.Domain, Inputs: n.Inputs, Outputs: n.Outputs, Node: n}, m.Opset(), in)
+	if err != nil || !ok || len(out) != 1 || out[0] == nil {
+		return nil
+	}
+	if k, err := out[0].Len(); err != nil || k > most {
+		return nil
+	}
+	return out[0].Clone()
+}

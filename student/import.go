@@ -1,0 +1,879 @@
+package student
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/student/importer"
+)
+
+// Init says where the parameters of an imported model come from.
+type Init int
+
+const (
+	// Keep takes them from the file.
+	Keep Init = iota
+
+	// Random draws weights anew from the seed, as New does, and sets biases to 0
+	// and normalisations to the identity. Free tensors keep the file's values.
+	Random
+)
+
+// String returns "keep" or "random".
+func (i Init) String() string {
+	switch i {
+	case Keep:
+		return "keep"
+	case Random:
+		return "random"
+	}
+	return fmt.Sprintf("Init(%d)", int(i))
+}
+
+// ImportOptions say how a file becomes a student.
+type ImportOptions struct {
+	// Init says where parameters come from; zero is the file.
+	Init Init
+
+	// Seed is for the parameters that are drawn anew.
+	Seed uint64
+
+	// Classes is the number of classes wanted; zero is the file's.
+	Classes int
+
+	// ReplaceHead lets the last layer be replaced by a fresh one where the file
+	// tells another number of classes apart. Without it that is an error.
+	ReplaceHead bool
+
+	// UnfoldBatchNorm puts a batch normalisation behind each convolution that
+	// has a bias and none behind it, as files have whose normalisations were
+	// folded into the convolutions: with a running mean of 0 and variance of 1,
+	// a scale of √(1+ε) and the convolution's bias as its shift, so that the
+	// function stays what it is. Convolutions that give one pixel are left
+	// alone, and so is the classifier: both see too few values.
+	UnfoldBatchNorm bool
+
+	// Image is the size of the images where the file leaves it open: each of its
+	// sizes that the file fixes may be 0.
+	Image Shape
+
+	// Taps are the attention points, by the names that the file gives to values
+	// of four axes. nil means the last value of each resolution among those that
+	// all of the network passes through, as it is suggested for teachers.
+	Taps []string
+}
+
+// Imported is a student made of a file.
+type Imported struct {
+	// Model is trained and exported like one of the zoo.
+	Model *Model
+
+	// Notes are sentences for people: what was changed, recognised or left out.
+	Notes []string
+}
+
+// Import reads a file and makes a student of it, as ImportModel does.
+func Import(file string, o ImportOptions) (*Imported, error) {
+	m, err := onnx.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("student: %w", err)
+	}
+	if m.Graph != nil && m.Graph.Name == "" {
+		m.Graph.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	}
+	i, err := ImportModel(m, o)
+	if err != nil {
+		return nil, fmt.Errorf("%w (importing %s)", err, file)
+	}
+	return i, nil
+}
+
+// ImportModel makes a student of an image classifier: a model of one image
+// input, NCHW or NHWC, whose first output holds a score for each class, perhaps
+// through a softmax, before which logits are then taken. A batch that the file
+// fixes is freed. The student is exported as Export says, with input `image`
+// and output `logits`, whatever the file calls them. m is not changed.
+//
+// Tensors of real numbers with more than one element are parameters, named
+// after the file's with slashes for dots; layers that share a tensor share the
+// parameter. Smaller ones are constants. An operator that cannot be translated
+// is an *UnsupportedError.
+func ImportModel(m *onnx.Model, o ImportOptions) (*Imported, error) {
+	if o.Init != Keep && o.Init != Random {
+		return nil, fmt.Errorf("student: initialisation %v; there are %v and %v", o.Init, Keep, Random)
+	}
+	if o.Classes < 0 || o.Classes == 1 {
+		return nil, fmt.Errorf("student: %d classes; a classifier tells at least 2 apart, and 0 means the file's", o.Classes)
+	}
+	m = m.Clone()
+	free, err := freeBatch(m)
+	if err != nil {
+		return nil, fmt.Errorf("student: import: %w", err)
+	}
+	p, err := readProgram(m)
+	if err != nil {
+		return nil, fmt.Errorf("student: import: %w", err)
+	}
+	p.random, p.wantTaps = o.Init == Random, o.Taps
+	if free != "" {
+		p.note("%s", free)
+	}
+	spec := Spec{Classes: o.Classes}
+	if spec.Image, err = p.findImage(o.Image); err != nil {
+		return nil, fmt.Errorf("student: import: %w", err)
+	}
+	p.findLogits()
+	if err := p.planHead(o); err != nil {
+		return nil, fmt.Errorf("student: import: %w", err)
+	}
+	p.need(p.logits)
+	p.planNormalisation(o.UnfoldBatchNorm)
+	model := &Model{
+		architecture: Architecture{Name: p.title(), Build: p.build},
+		spec:         spec, seed: o.Seed, dtype: tensor.Float32, byName: map[string]*Param{},
+	}
+	g, err := model.build(1, Infer, true)
+	if err != nil {
+		return nil, err
+	}
+	if len(g.Params) == 0 {
+		return nil, fmt.Errorf("student: %s has no trainable parameter", model.Name())
+	}
+	p.noteInit(model, o)
+	return &Imported{Model: model, Notes: p.notes}, nil
+}
+
+// freeBatch makes the first axis of every input symbolic and says so where it
+// was fixed.
+func freeBatch(m *onnx.Model) (note string, err error) {
+	if m.Graph == nil {
+		return "", errors.New("the model has no graph")
+	}
+	var fixed int64
+	for _, v := range m.Graph.DataInputs() {
+		if len(v.Shape) > 0 {
+			if n, ok := v.Shape[0].Fixed(); ok && n > 0 {
+				fixed = n
+			}
+		}
+	}
+	// A name that no axis has.
+	name := "batch"
+	for taken := true; taken; {
+		taken = false
+		for _, v := range m.Graph.DataInputs() {
+			for i, d := range v.Shape {
+				taken = taken || i > 0 && d.Param == name
+			}
+		}
+		if taken {
+			name += "_"
+		}
+	}
+	if fixed == 0 {
+		return "", nil
+	}
+	if err := m.SetBatch(name); err != nil {
+		return "", fmt.Errorf("the file is made for batches of %d, which cannot be freed: %w", fixed, err)
+	}
+	return fmt.Sprintf("the file is made for batches of %d; the student takes any", fixed), nil
+}
+
+// program is what all graphs of one import share.
+type program struct {
+	*importer.Program
+	random   bool
+	maker    map[string]int // which call makes a value
+	readers  map[string]int // how many operands are the value
+	needed   []bool         // calls that the outputs depend on
+	notes    []string
+	input    *onnx.Value // of a student: the image
+	nhwc     bool        // the file has the image channels last
+	logits   string      // of a student: the value that holds them
+	wantTaps []string
+	taps     []tapValue // of a student, once it has been built
+	built    bool
+
+	head    int          // the call of the last layer, -1 where none was found
+	replace bool         // by a fresh one
+	passed  map[int]bool // calls behind a replaced head that change the form alone
+	unfold  map[int]bool // convolutions that get a normalisation
+}
+
+// tapValue is an attention point.
+type tapValue struct{ name, value string }
+
+// readProgram reads a model and indexes its calls.
+func readProgram(m *onnx.Model) (*program, error) {
+	r, err := importer.Read(m)
+	if err != nil {
+		return nil, err
+	}
+	p := &program{
+		Program: r, maker: map[string]int{}, readers: map[string]int{}, needed: make([]bool, len(r.Calls)),
+		notes: slices.Clone(r.Notes), head: -1, passed: map[int]bool{}, unfold: map[int]bool{},
+	}
+	for i, c := range r.Calls {
+		for _, v := range c.Inputs {
+			if v != "" {
+				p.readers[v]++
+			}
+		}
+		for _, v := range c.Outputs {
+			if v != "" {
+				p.maker[v] = i
+			}
+		}
+	}
+	for _, v := range r.Outputs {
+		p.readers[v.Name]++
+	}
+	return p, nil
+}
+
+func (p *program) note(format string, args ...any) {
+	if n := fmt.Sprintf(format, args...); !slices.Contains(p.notes, n) {
+		p.notes = append(p.notes, n)
+	}
+}
+
+// title is the architecture's name.
+func (p *program) title() string {
+	if n := readable(p.Name); n != "" {
+		return n
+	}
+	return "imported"
+}
+
+// call returns the call that makes a value, or nil.
+func (p *program) callOf(v string) *importer.Call {
+	if i, ok := p.maker[v]; ok {
+		return &p.Calls[i]
+	}
+	return nil
+}
+
+// need marks the calls that the values depend on.
+func (p *program) need(values ...string) {
+	wanted := map[string]bool{}
+	for _, v := range values {
+		wanted[v] = true
+	}
+	for i, c := range slices.Backward(p.Calls) {
+		if !slices.ContainsFunc(c.Outputs, func(v string) bool { return v != "" && wanted[v] }) {
+			continue
+		}
+		p.needed[i] = true
+		for _, v := range c.Inputs {
+			wanted[v] = true
+		}
+	}
+}
+
+// findImage finds the one input and how its axes lie, and returns the size of
+// the images.
+func (p *program) findImage(want Shape) (s Shape, err error) {
+	var used []*onnx.Value
+	for _, v := range p.Inputs {
+		if p.readers[v.Name] > 0 {
+			used = append(used, v)
+		}
+	}
+	if len(used) != 1 {
+		names := make([]string, len(used))
+		for i, v := range used {
+			names[i] = v.Name
+		}
+		return s, fmt.Errorf("the model computes with %d inputs %q; a student has one, the image", len(used), names)
+	}
+	v := used[0]
+	p.input = v
+	if !v.HasShape || len(v.Shape) != 4 {
+		return s, fmt.Errorf("input %q has shape %v; a student's is an image, [batch, channels, height, width] or [batch, height, width, channels]", v.Name, v.Shape)
+	}
+	if !v.Type.Float() && v.Type != onnx.Uint8 {
+		return s, fmt.Errorf("input %q is %v; a student's image is of real numbers or bytes", v.Name, v.Type)
+	}
+	if v.Type != onnx.Float32 {
+		p.note("the file takes its image as %v; the student takes the same numbers as float32", v.Type)
+	}
+	var d [4]int
+	for i, x := range v.Shape {
+		if n, ok := x.Fixed(); ok && i > 0 {
+			if n < 1 || n > maxImage {
+				return s, fmt.Errorf("input %q has shape %v; each of an image's sizes is from 1 to %d", v.Name, v.Shape, maxImage)
+			}
+			d[i] = int(n)
+		}
+	}
+	colours := func(n int) bool { return n == 1 || n == 3 }
+	first, last := colours(d[1]), colours(d[3])
+	switch turned := p.turnsFirst(v.Name); {
+	case first != last:
+		p.nhwc = last
+	default:
+		p.nhwc = turned
+	}
+	s = Shape{H: d[2], W: d[3], C: d[1]}
+	if p.nhwc {
+		s = Shape{H: d[1], W: d[2], C: d[3]}
+		p.note("the file takes its image channels last; the exported student takes it channels first, as [batch, %d, height, width]", s.C)
+	}
+	for _, x := range []struct {
+		what string
+		have *int
+		want int
+	}{{"height", &s.H, want.H}, {"width", &s.W, want.W}, {"number of channels", &s.C, want.C}} {
+		switch {
+		case x.want < 0:
+			return s, fmt.Errorf("an image %s of %d was asked for; it is at least 1, and 0 means the file's", x.what, x.want)
+		case *x.have == 0 && x.want == 0:
+			return s, fmt.Errorf("input %q has shape %v, which leaves the image's %s open; say it in ImportOptions.Image", v.Name, v.Shape, x.what)
+		case *x.have == 0:
+			*x.have = x.want
+		case x.want != 0 && x.want != *x.have:
+			return s, fmt.Errorf("images of %v were asked for; input %q has shape %v, which fixes the %s at %d", want, v.Name, v.Shape, x.what, *x.have)
+		}
+	}
+	return s, nil
+}
+
+// maxImage bounds the rows and columns of an image.
+const maxImage = 1 << 20
+
+// turnsFirst reports whether the file transposes the image from channels last
+// to channels first before anything but arithmetic with constants.
+func (p *program) turnsFirst(v string) bool {
+	for steps := 0; steps < len(p.Calls); steps++ {
+		i := slices.IndexFunc(p.Calls, func(c importer.Call) bool { return slices.Contains(c.Inputs, v) })
+		if i < 0 {
+			return false
+		}
+		switch c := p.Calls[i]; c.Op {
+		case "Transpose":
+			return slices.Equal(c.Node.Ints("perm"), []int64{0, 3, 1, 2})
+		case "Cast", "Identity", "Sub", "Add", "Mul", "Div":
+			if len(c.Outputs) == 0 {
+				return false
+			}
+			v = c.Outputs[0]
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// formOps change how a class's score lies in its tensor and not the score.
+var formOps = []string{"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
+
+// findLogits finds the value to learn from: the first output, or, where that is
+// a softmax, what goes into it.
+func (p *program) findLogits() {
+	output := p.Outputs[0].Name
+	if len(p.Outputs) > 1 {
+		p.note("the file has %d outputs; %q, the first, is taken for the scores and the others are left out", len(p.Outputs), output)
+	}
+	p.logits = output
+	for v := output; ; {
+		c := p.callOf(v)
+		if c == nil || len(c.Inputs) == 0 || c.Outputs[0] != v {
+			return
+		}
+		switch {
+		case slices.Contains(formOps, c.Op):
+			v = c.Inputs[0]
+			continue
+		case c.Op == "Softmax" || c.Op == "LogSoftmax":
+			def := int64(-1)
+			if p.Opset < 13 {
+				def = 1
+			}
+			if a := c.Node.Int("axis", def); a != 1 && a != -1 {
+				return
+			}
+			p.logits = c.Inputs[0]
+		case c.Op == "Div" && len(c.Inputs) == 2:
+			// A softmax written out.
+			e, s := p.callOf(c.Inputs[0]), p.callOf(c.Inputs[1])
+			if e == nil || s == nil || e.Op != "Exp" || s.Op != "ReduceSum" || s.Inputs[0] != c.Inputs[0] {
+				return
+			}
+			p.logits = e.Inputs[0]
+		default:
+			return
+		}
+		p.note("the file ends in a softmax (%s); the student's logits are taken before it", describe(c))
+		return
+	}
+}
+
+// planHead finds the last layer and decides whether it is replaced.
+func (p *program) planHead(o ImportOptions) error {
+	classes, passed := p.findHead()
+	switch {
+	case o.Classes == 0 || o.Classes == classes:
+		return nil
+	case p.head < 0 && !o.ReplaceHead:
+		return nil // the number of logits is found out by building
+	case p.head < 0:
+		return fmt.Errorf("%d classes are wanted, and no last layer was found that could be replaced: behind value %q there is no Gemm, MatMul or 1x1 Conv with constant weights", o.Classes, p.logits)
+	case !o.ReplaceHead:
+		return fmt.Errorf("the file tells %d classes apart and %d are wanted; ReplaceHead (--replace-head) puts a fresh layer in place of its last one, %s", classes, o.Classes, describe(&p.Calls[p.head]))
+	}
+	p.replace, p.passed = true, passed
+	p.note("the last layer, %s of %d classes, is replaced by a fresh one of %d", describe(&p.Calls[p.head]), classes, o.Classes)
+	return nil
+}
+
+// findHead walks back from the logits to the last layer with weights, over what
+// changes their form alone, a bias added apart and the pooling behind a
+// convolution. It returns the number of classes and the calls behind the head
+// that a fresh layer does without.
+func (p *program) findHead() (classes int, passed map[int]bool) {
+	passed = map[int]bool{}
+	for v := p.logits; ; {
+		i, ok := p.maker[v]
+		if !ok {
+			return 0, nil
+		}
+		c := &p.Calls[i]
+		constant := func(k int) *onnx.Tensor {
+			if k >= len(c.Inputs) {
+				return nil
+			}
+			return p.Constants[c.Inputs[k]]
+		}
+		switch {
+		case len(c.Inputs) == 0:
+			return 0, nil
+		case slices.Contains(formOps, c.Op):
+			passed[i] = true
+			v = c.Inputs[0]
+		case c.Op == "Add" && constant(1) != nil:
+			passed[i] = true
+			v = c.Inputs[0]
+		case c.Op == "Add" && constant(0) != nil:
+			passed[i] = true
+			v = c.Inputs[1]
+		case c.Op == "Relu" || c.Op == "GlobalAveragePool" || c.Op == "AveragePool" || c.Op == "ReduceMean":
+			v = c.Inputs[0]
+		case c.Op == "Gemm" && constant(1) != nil && len(constant(1).Dims) == 2 && c.Node.Int("transA", 0) == 0:
+			p.head = i
+			return int(constant(1).Dims[1-min(c.Node.Int("transB", 0), 1)]), passed
+		case c.Op == "MatMul" && constant(1) != nil && len(constant(1).Dims) == 2:
+			p.head = i
+			return int(constant(1).Dims[1]), passed
+		case c.Op == "Conv" && constant(1) != nil && len(constant(1).Dims) == 4 && constant(1).Dims[2]*constant(1).Dims[3] == 1 && c.Node.Int("group", 1) == 1:
+			p.head = i
+			return int(constant(1).Dims[0]), passed
+		default:
+			return 0, nil
+		}
+	}
+}
+
+// normalisations are the operators that keep activations in bounds.
+var normalisations = []string{"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "LRN", "MeanVarianceNormalization"}
+
+// planNormalisation recognises a network whose batch normalisations are part of
+// its convolutions, and with unfold gives them back.
+func (p *program) planNormalisation(unfold bool) {
+	var biased []int
+	for i, c := range p.Calls {
+		if !p.needed[i] {
+			continue
+		}
+		if slices.Contains(normalisations, c.Op) && !unfold {
+			return
+		}
+		if c.Op != "Conv" || i == p.head || len(c.Inputs) < 3 || c.Inputs[2] == "" || p.Constants[c.Inputs[1]] == nil || p.Constants[c.Inputs[2]] == nil {
+			continue
+		}
+		followed := p.readers[c.Outputs[0]] == 1 && slices.ContainsFunc(p.Calls, func(d importer.Call) bool {
+			return d.Op == "BatchNormalization" && len(d.Inputs) > 0 && d.Inputs[0] == c.Outputs[0]
+		})
+		if !followed {
+			biased = append(biased, i)
+		}
+	}
+	switch {
+	case unfold && len(biased) == 0:
+		p.note("no convolution has a bias and no normalisation behind it; there is none to unfold")
+	case unfold:
+		for _, i := range biased {
+			p.unfold[i] = true
+		}
+	case len(biased) > 1:
+		p.note("the file has %d convolutions with biases and no normalisation: batch normalisation was folded into them, or there never was any. UnfoldBatchNorm (--unfold-bn) puts normalisations behind them, with which such a network trains better", len(biased))
+	}
+}
+
+// noteInit says what became of the parameters.
+func (p *program) noteInit(m *Model, o ImportOptions) {
+	if n := len(p.unfold); n > 0 {
+		p.note("%d convolutions got a batch normalisation with identity statistics; the function is unchanged", n)
+	}
+	if o.Init != Random {
+		return
+	}
+	var kept []string
+	for _, q := range m.params {
+		if q.Kind == Free {
+			kept = append(kept, q.Name)
+		}
+	}
+	if len(kept) == 0 {
+		p.note("all parameters are drawn anew from seed %d", o.Seed)
+		return
+	}
+	more := ""
+	if len(kept) > 3 {
+		more = fmt.Sprintf(" and %d more", len(kept)-3)
+		kept = kept[:3]
+	}
+	p.note("parameters are drawn anew from seed %d; what is no layer's weight or bias keeps the file's values: %s%s", o.Seed, strings.Join(kept, ", "), more)
+}
+
+// build is the Build function of the architecture.
+func (p *program) build(b *Builder, image *gorgonia.Node) (Output, error) {
+	im := newImporting(p, b)
+	x := image
+	if p.nhwc {
+		x = im.transpose(image, 0, 2, 3, 1) // a file's [N,H,W,C], taken for [N,C,H,W]
+	}
+	im.values[p.input.Name] = value{node: x}
+	im.taken["image"] = true
+	im.run()
+	logits := im.result(p.logits)
+	if b.err != nil {
+		return Output{}, b.err
+	}
+	shape := im.fileShape(logits)
+	elements := 1
+	for _, d := range shape {
+		elements *= d
+	}
+	batch := image.Shape()[0]
+	if len(shape) < 2 || shape[0] != batch || slices.Max(shape[1:])*batch != elements {
+		return Output{}, fmt.Errorf("value %q, where scores were looked for, has shape %v for %d images; a classifier gives [batch, classes]", p.logits, shape, batch)
+	}
+	scores := im.reshape(im.node(logits), batch, elements/batch)
+	if b.err == nil && b.Classes() != 0 && b.Classes() != scores.Shape()[1] {
+		return Output{}, fmt.Errorf("the file tells %d classes apart and %d are wanted; ReplaceHead (--replace-head) replaces a last layer that is a Gemm, a MatMul or a 1x1 Conv", scores.Shape()[1], b.Classes())
+	}
+	if !p.built {
+		if err := im.findTaps(image, scores); err != nil {
+			return Output{}, err
+		}
+		p.built = true
+	}
+	for _, t := range p.taps {
+		b.Tap(t.name, im.values[t.value].node)
+	}
+	return b.Output(scores)
+}
+
+// run translates the needed calls in order.
+func (im *importing) run() {
+	for name, t := range im.Constants {
+		n, err := t.Len()
+		im.values[name] = value{constant: t, name: name, learned: err == nil && n > 1 && t.Type.Float()}
+	}
+	for i := range im.Calls {
+		if !im.needed[i] || im.b.err != nil {
+			continue
+		}
+		im.at, im.call = i, &im.Calls[i]
+		out, err := im.translate(im.call)
+		if err != nil {
+			im.b.Fail(err)
+			return
+		}
+		for k, name := range im.call.Outputs {
+			if name == "" || k >= len(out) {
+				continue
+			}
+			v := out[k]
+			if v.constant != nil {
+				v.name = name
+			}
+			im.values[name] = v
+		}
+	}
+}
+
+// result returns the value of a name at the end of the program.
+func (im *importing) result(name string) value {
+	v, ok := im.values[name]
+	if !ok && im.b.err == nil {
+		im.b.Fail(fmt.Errorf("nothing makes value %q", name))
+	}
+	return v
+}
+
+// layoutOps lay the elements of a constant out otherwise: what they make of a
+// learned one is learned. Other calls on learned constants become nodes, so that
+// training reaches the tensor in the file.
+var layoutOps = []string{"Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten"}
+
+// translate computes a call on constants and makes nodes of any other.
+func (im *importing) translate(c *importer.Call) ([]value, error) {
+	constant, learned := true, false
+	operands := make([]*onnx.Tensor, len(c.Inputs))
+	for i, name := range c.Inputs {
+		if name == "" {
+			continue
+		}
+		v, ok := im.values[name]
+		if !ok {
+			return nil, im.unsupported(c, fmt.Sprintf("operand %q is an output that its operator does not give here", name))
+		}
+		operands[i] = v.constant
+		constant = constant && v.constant != nil
+		learned = learned || v.learned
+	}
+	if im.replace && im.at > im.head && im.passed[im.at] {
+		return im.passOn(c), nil
+	}
+	if constant && (!learned || slices.Contains(layoutOps, c.Op)) {
+		out, ok, err := importer.Fold(*c, im.Opset, operands)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			values := make([]value, len(out))
+			for i, t := range out {
+				if t != nil {
+					n, err := t.Len()
+					values[i] = value{constant: t, learned: learned && err == nil && n > 1 && t.Type.Float()}
+				}
+			}
+			return values, nil
+		}
+	}
+	t := translators[c.Op]
+	if t == nil || c.Domain != "" {
+		return nil, im.unsupported(c, "")
+	}
+	out, err := t(im, c)
+	switch {
+	case im.b.err != nil:
+		return nil, im.b.err
+	case err != nil:
+		return nil, err
+	}
+	for _, v := range out {
+		if v.node != nil && im.b.labels[v.node] == "" {
+			im.b.labels[v.node] = im.label()
+		}
+	}
+	return out, nil
+}
+
+// passOn is what a call that only changes the form of the scores does behind a
+// replaced head, whose number of classes the call's constants do not know:
+// nothing.
+func (im *importing) passOn(c *importer.Call) []value {
+	for _, name := range c.Inputs {
+		if v := im.values[name]; v.node != nil {
+			return []value{v}
+		}
+	}
+	return nil
+}
+
+// label is what nodes of the call under way are called: the name of the file's
+// node, else that of its result.
+func (im *importing) label() string {
+	if im.call == nil {
+		return im.title()
+	}
+	if l := readable(im.call.Name); l != "" {
+		return l
+	}
+	if len(im.call.Outputs) > 0 {
+		if l := readable(im.call.Outputs[0]); l != "" {
+			return l
+		}
+	}
+	return strings.ToLower(im.call.Op)
+}
+
+// nameFor names the parameter that v becomes: after the constant in the file,
+// or, where that name was made by a machine, after the node that reads it.
+func (im *importing) nameFor(v value, kind Kind) string {
+	return im.unique(readable(v.name), im.label()+"/"+kind.String())
+}
+
+// unique returns the first of the names that is one, with a number behind it
+// where it is taken.
+func (im *importing) unique(names ...string) string {
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		free := name
+		for i := 2; im.taken[free]; i++ {
+			free = fmt.Sprintf("%s_%d", name, i)
+		}
+		im.taken[free] = true
+		return free
+	}
+	return im.unique(strings.ToLower(im.call.Op))
+}
+
+// machineName matches the last part of names that exporters count up.
+var machineName = regexp.MustCompile(`^(onnx::.*|[0-9]+|_?v?_?[0-9]+|(const|Const|constant|Constant|val|tensor|node|initializer|param)[_:./]*[0-9]*)$`)
+
+// readable makes a name of the file one that a person reads, words with slashes
+// between: "layer1.0.conv1.weight" becomes "layer1/0/conv1/weight". It is empty
+// where nothing but a number made by a machine is left.
+func readable(name string) string {
+	name = strings.TrimSuffix(name, "_output_0")
+	if machineName.MatchString(name) {
+		return ""
+	}
+	if i := strings.LastIndexByte(name, ':'); i > 0 && strings.Trim(name[i+1:], "0123456789") == "" {
+		name = name[:i] // TensorFlow's number of an output
+	}
+	var b strings.Builder
+	for _, r := range name {
+		switch {
+		case r == '.' || r == ':' || r == '/' || r == '\\':
+			b.WriteByte('/')
+		case r < ' ' || r == 0x7f || r == '"':
+		default:
+			b.WriteRune(r)
+		}
+	}
+	clean := strings.TrimPrefix(path.Clean("/"+b.String()), "/")
+	if machineName.MatchString(clean) {
+		return ""
+	}
+	return clean
+}
+
+// findTaps chooses the attention points.
+func (im *importing) findTaps(image, logits *gorgonia.Node) error {
+	isTap := func(name string) bool {
+		n := im.values[name].node
+		return n != nil && n != image && n.Dims() == 4 && n.Shape()[1] > 1 && n.Shape()[2] > 1
+	}
+	if im.wantTaps != nil {
+		for _, want := range im.wantTaps {
+			at := slices.IndexFunc(im.Calls, func(c importer.Call) bool {
+				return len(c.Outputs) > 0 && (c.Outputs[0] == want || c.Name == want || readable(c.Outputs[0]) == want || readable(c.Name) == want) && isTap(c.Outputs[0])
+			})
+			if at < 0 {
+				return fmt.Errorf("no value of the file called %q is a feature map, of four axes with height and width above 1, that the logits depend on; the network's throats are %q", want, im.throats(isTap))
+			}
+			im.addTap(im.Calls[at].Outputs[0])
+		}
+		return nil
+	}
+	last := map[[2]int]string{}
+	order := im.throats(isTap)
+	for _, v := range order {
+		s := im.values[v].node.Shape()
+		last[[2]int{s[1], s[2]}] = v
+	}
+	for _, v := range order {
+		s := im.values[v].node.Shape()
+		if last[[2]int{s[1], s[2]}] == v {
+			im.addTap(v)
+		}
+	}
+	return nil
+}
+
+func (im *importing) addTap(value string) {
+	name := readable(value)
+	if c := im.callOf(value); name == "" && c != nil {
+		name = readable(c.Name)
+	}
+	if name == "" {
+		name = fmt.Sprintf("tap%d", len(im.taps)+1)
+	}
+	for _, t := range im.taps {
+		if t.name == name {
+			name += "_2"
+		}
+	}
+	im.taps = append(im.taps, tapValue{name, value})
+}
+
+// weighingOps are where learned features begin; before the first of them there
+// is still the image.
+var weighingOps = []string{"Conv", "ConvTranspose", "Gemm", "MatMul"}
+
+// throats returns the values, in the file's order, that every path from the
+// image to the logits passes through and that come behind a learned weight.
+// Values are numbered in the order of the calls, in which every edge leads
+// upwards; then a value lies on all paths exactly when no edge leads from below
+// it to above it.
+func (im *importing) throats(isTap func(string) bool) []string {
+	type edge struct{ from, to string }
+	var edges []edge
+	order, learned := []string{im.input.Name}, map[string]bool{}
+	reached := map[string]bool{im.input.Name: true}
+	for i, c := range im.Calls {
+		if !im.needed[i] || len(c.Outputs) == 0 || im.values[c.Outputs[0]].node == nil {
+			continue
+		}
+		for _, to := range c.Outputs {
+			if to == "" || im.values[to].node == nil {
+				continue
+			}
+			for _, from := range c.Inputs {
+				if !reached[from] {
+					continue
+				}
+				edges = append(edges, edge{from, to})
+				if !reached[to] {
+					reached[to] = true
+					order = append(order, to)
+				}
+				learned[to] = learned[to] || learned[from] || slices.Contains(weighingOps, c.Op)
+			}
+		}
+	}
+	leads := map[string]bool{im.logits: true}
+	for _, e := range slices.Backward(edges) {
+		if leads[e.to] {
+			leads[e.from] = true
+		}
+	}
+	at := map[string]int{}
+	var line []string
+	for _, v := range order {
+		if leads[v] {
+			at[v] = len(line)
+			line = append(line, v)
+		}
+	}
+	highest := make([]int, len(line))
+	for _, e := range edges {
+		if leads[e.from] && leads[e.to] {
+			highest[at[e.from]] = max(highest[at[e.from]], at[e.to])
+		}
+	}
+	var out []string
+	far := 0
+	for i, v := range line {
+		if far <= i && v != im.input.Name && v != im.logits && learned[v] && isTap(v) {
+			out = append(out, v)
+		}
+		far = max(far, highest[i])
+	}
+	return out
+}
