@@ -88,5 +88,14 @@ func resultsHash(t *testing.T) uint64 {
 		run(y, func() error { return q.Run(y, sums, x, stats, v, v, dy, nil, scratch) })
 		run(sums, func() error { return nil })
 	}
+	shape, x := []int{50, 700, 12}, filled[float32](50*700*12, -1, 1, 6)
+	for _, c := range []struct {
+		summed []bool
+		sums   int
+	}{{[]bool{true, true, false}, 12}, {[]bool{false, true, false}, 50 * 12}, {[]bool{true, false, true}, 700}, {[]bool{true, true, true}, 1}} {
+		y := make([]float32, c.sums)
+		n, f := SumAxes[float32](shape, c.summed)
+		run(y, func() error { return f(y, x, make([]float32, n)) })
+	}
 	return h.Sum64()
 }
