@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/loss"
@@ -118,8 +119,15 @@ const (
 
 // ExportConfig shapes student.onnx.
 type ExportConfig struct {
-	Opset int64 `yaml:"opset"` // 13 to 21
-	IR    int64 `yaml:"ir"`    // ONNX IR version
+	Opset int64 `yaml:"opset"`          // 13 to 21
+	IR    int64 `yaml:"ir"`             // ONNX IR version, at least what the opset needs: 7, 8 from opset 15 on, 9 from 19 and 10 from 21
+	FP16  bool  `yaml:"fp16,omitempty"` // weights in half precision: half the file, the same inputs and outputs
+}
+
+// SetOpset chooses the opset and, where it needs a later IR version than the
+// one there is, that.
+func (e *ExportConfig) SetOpset(opset int64) {
+	e.Opset, e.IR = opset, max(e.IR, onnx.MinIR(opset))
 }
 
 // ResourcesConfig bounds what a run takes. It does not change the student,
@@ -245,6 +253,9 @@ func (c Config) Validate() error {
 	number("training.augment.views", float64(c.Training.Augment.Views), ChooseViews, 1<<16, "is a number of views up to 65536, 0 for a new one in each epoch, or -1 to leave it open")
 	number("export.opset", float64(c.Export.Opset), 13, 21, "lies between 13 and 21")
 	number("export.ir", float64(c.Export.IR), 7, 10, "lies between 7 and 10")
+	if least := onnx.MinIR(c.Export.Opset); c.Export.Opset <= 21 && c.Export.IR < least {
+		bad("export.ir", fmt.Sprintf("is at least %d for opset %d", least, c.Export.Opset), c.Export.IR)
+	}
 	number("resources.threads", float64(c.Resources.Threads), 0, 4096, "is 0 (all cores) or above")
 	return errors.Join(errs...)
 }

@@ -32,38 +32,53 @@ const (
 // on with the one that was trained.
 const paritySamples = 64
 
-// parityLimit is the largest difference of a logit allowed between the two,
-// relative to the largest logit: some ten times the rounding of float32 sums
-// taken in another order through forty layers.
-const parityLimit = 1e-4
+// The largest difference of a logit allowed between the two, relative to the
+// largest logit.
+const (
+	// parityLimit is some ten times the rounding of float32 sums taken in another
+	// order through forty layers.
+	parityLimit = 1e-4
+
+	// halfParityLimit is for weights in half precision, each of which is off by
+	// up to one part in 2048.
+	halfParityLimit = 1e-2
+)
 
 // Parity compares the exported student in ONNX Runtime with the trained one.
 type Parity struct {
 	Samples       int     `json:"samples"`
 	MaxDifference float64 `json:"max_difference"` // largest |difference| of a logit over the largest |logit|
 	SameTop1      int     `json:"same_top1"`      // samples with the same class first
+	Limit         float64 `json:"limit"`          // largest MaxDifference that was allowed
 }
 
 // ok reports whether the export may be kept. Where two logits tie within the
 // allowed difference either order is the same answer, so compare counts them
 // as agreeing.
-func (p Parity) ok() bool { return p.MaxDifference <= parityLimit && p.SameTop1 == p.Samples }
+func (p Parity) ok() bool { return p.MaxDifference <= p.Limit && p.SameTop1 == p.Samples }
 
 // String writes the parity as the export prints it.
 func (p Parity) String() string {
-	return fmt.Sprintf("largest logit difference %.1e (limit %.0e), same top-1 on %d of %d", p.MaxDifference, parityLimit, p.SameTop1, p.Samples)
+	return fmt.Sprintf("largest logit difference %.1e (limit %.0e), same top-1 on %d of %d", p.MaxDifference, p.Limit, p.SameTop1, p.Samples)
 }
 
-// Export writes the best student of a finished or interrupted run to path, in
-// the given opset and IR version (zero takes the run's own), after it has
-// agreed with the trained one in ONNX Runtime.
+// Export writes the best student of a finished or interrupted run to path, after
+// it has agreed with the trained one in ONNX Runtime. What e leaves zero is as
+// the run says, save that an opset given without an IR version raises the run's
+// to what it needs.
 func Export(ctx context.Context, folder Folder, path string, e ExportConfig, o Options) (Parity, error) {
 	c, err := folder.readConfig()
 	if err != nil {
 		return Parity{}, err
 	}
-	c.Export.Opset = cmp.Or(e.Opset, c.Export.Opset)
+	if e.Opset != 0 {
+		c.Export.SetOpset(e.Opset)
+	}
 	c.Export.IR = cmp.Or(e.IR, c.Export.IR)
+	c.Export.FP16 = e.FP16 || c.Export.FP16
+	if err := c.Validate(); err != nil {
+		return Parity{}, err
+	}
 	u := newRun(c, o)
 	defer u.close()
 	if err := u.openData(ctx); err != nil {
@@ -101,6 +116,11 @@ func (u *run) export(ctx context.Context, folder Folder, path string, p Progress
 		return Parity{}, err
 	}
 	u.preprocess.Attach(m)
+	if u.config.Export.FP16 {
+		if _, err := m.HalfWeights(); err != nil {
+			return Parity{}, fmt.Errorf("pipeline: the student's weights cannot be kept in half precision: %w", err)
+		}
+	}
 	b, err := m.Encode()
 	if err != nil {
 		return Parity{}, err
@@ -156,7 +176,11 @@ func (u *run) verify(ctx context.Context, path string, encoded []byte) (Parity, 
 	if err != nil {
 		return Parity{}, err
 	}
-	return compare(u.scorer, session, samples)
+	limit := parityLimit
+	if u.config.Export.FP16 {
+		limit = halfParityLimit
+	}
+	return compare(u.scorer, session, samples, limit)
 }
 
 // openStudent opens an exported student as the teacher it could be.
@@ -166,9 +190,9 @@ func (u *run) openStudent(path string) (*teachers.Session, error) {
 	return teachers.Open(path, o)
 }
 
-// compare runs both on the samples.
-func compare(trained *Scorer, exported teachers.Teacher, on labelled) (Parity, error) {
-	p := Parity{Samples: on.n}
+// compare runs both on the samples. limit becomes the Parity's.
+func compare(trained *Scorer, exported teachers.Teacher, on labelled, limit float64) (Parity, error) {
+	p := Parity{Samples: on.n, Limit: limit}
 	largest, difference := 0.0, 0.0
 	type answer struct{ want, got []float32 }
 	var answers []answer
@@ -197,7 +221,7 @@ func compare(trained *Scorer, exported teachers.Teacher, on labelled) (Parity, e
 	p.MaxDifference = difference / max(largest, 1e-30)
 	for _, a := range answers {
 		top := engine.ArgMax(a.got)
-		if abs(a.want[top]-a.want[engine.ArgMax(a.want)]) <= 2*parityLimit*largest {
+		if abs(a.want[top]-a.want[engine.ArgMax(a.want)]) <= 2*limit*largest {
 			p.SameTop1++
 		}
 	}

@@ -56,6 +56,7 @@ Worked example, with your teacher and your images (a folder of class folders):
 			newTrainCommand(),
 			newSignalsCommand(),
 			newEvalCommand(),
+			newVerifyCommand(),
 			newExportCommand(),
 			newDoctorCommand(),
 			newCompletionCommand(),

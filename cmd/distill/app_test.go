@@ -39,7 +39,7 @@ func distill(t *testing.T, args ...string) (stdout, stderr string, err error) {
 func TestHelpTexts(t *testing.T) {
 	version = "v0.0.0-test"
 	t.Cleanup(func() { version = "" })
-	for _, command := range []string{"", "demo", "inspect", "train", "signals", "signals list", "signals rm", "eval", "export", "doctor", "completion"} {
+	for _, command := range []string{"", "demo", "inspect", "train", "signals", "signals list", "signals rm", "eval", "verify", "export", "doctor", "completion"} {
 		t.Run("help of distill "+command, func(t *testing.T) {
 			args := []string{"--help"}
 			golden := "distill"
@@ -74,7 +74,7 @@ func TestUsageErrors(t *testing.T) {
 		want []string
 	}{
 		{"a misspelt command", []string{"trian"}, []string{`"trian" is not a command`, `did you mean "train"?`, "demo, inspect"}},
-		{"a command like none", []string{"paint"}, []string{`"paint" is not a command; the commands are demo, inspect, train, signals, eval, export, doctor, completion`}},
+		{"a command like none", []string{"paint"}, []string{`"paint" is not a command; the commands are demo, inspect, train, signals, eval, verify, export, doctor, completion`}},
 		{"a misspelt flag", []string{"train", "--epocs", "3"}, []string{"no flag --epocs", `did you mean "--epochs"?`}},
 		{"a flag of another kind", []string{"train", "--epochs", "many"}, []string{"epochs", "many"}},
 		{"training without data", []string{"train"}, []string{"data.path is empty", "--data"}},
@@ -95,6 +95,13 @@ func TestUsageErrors(t *testing.T) {
 		{"an argument too few", []string{"inspect"}, []string{"exactly one model file, got 0"}},
 		{"eval without data", []string{"eval", "x.onnx"}, []string{"--data"}},
 		{"a misspelt split", []string{"eval", "--data", "x", "--split", "tset", "x.onnx"}, []string{"test, val, train, all", `"tset"`}},
+		{"verify of one model", []string{"verify", "--data", "x", "a.onnx"}, []string{"exactly two model files, got 1", "distill verify --help"}},
+		{"verify without data", []string{"verify", "a.onnx", "b.onnx"}, []string{"--data"}},
+		{"verify on a misspelt split", []string{"verify", "--data", "x", "--split", "tset", "a.onnx", "b.onnx"}, []string{"test, val, train, all", `"tset"`}},
+		{"verify with an unknown layout", []string{"verify", "--data", "x", "--layout", "HWC", "a.onnx", "b.onnx"}, []string{"NCHW, NHWC", `"HWC"`}},
+		{"verify on less than no image", []string{"verify", "--data", "x", "--samples", "-1", "a.onnx", "b.onnx"}, []string{"--samples", "-1"}},
+		{"a negative tolerance", []string{"verify", "--data", "x", "--tolerance", "-1", "a.onnx", "b.onnx"}, []string{"--tolerance", "-1"}},
+		{"an unknown preprocessing", []string{"verify", "--data", "x", "--preprocess-b", "imagnet", "a.onnx", "b.onnx"}, []string{"--preprocess-b", "imagnet"}},
 		{"an opset out of range", []string{"export", "--opset", "9", "run"}, []string{"between 13 and 21, got 9"}},
 		{"an unknown shell", []string{"completion", "tcsh"}, []string{"bash, zsh, fish"}},
 	} {

@@ -120,6 +120,35 @@ func TestFromTeacherToStudent(t *testing.T) {
 	if m.Opset() != 13 || m.IRVersion != 7 {
 		t.Errorf("exported at opset %d, IR %d; want 13 and 7", m.Opset(), m.IRVersion)
 	}
+	half := filepath.Join(t.TempDir(), "half.onnx")
+	if out := must("export", "--out", half, "--fp16", run); !strings.Contains(out, "(limit 1e-02)") {
+		t.Errorf("export --fp16 says %s", out)
+	}
+	var verified struct {
+		Samples    int
+		SameTop1   int     `json:"same_top1"`
+		Difference float64 `json:"max_difference"`
+		Relative   float64 `json:"relative_difference"`
+		Worst      string
+		A, B       struct {
+			Bytes int64
+			Top1  *float64
+		}
+	}
+	if err := json.Unmarshal([]byte(must("verify", "--json", "--data", images, "--samples", "30", student, half)), &verified); err != nil {
+		t.Fatal(err)
+	}
+	if verified.Samples != 30 || verified.SameTop1 < 28 || verified.Difference == 0 || verified.Relative == 0 || verified.Relative > 1e-2 || verified.Worst == "" ||
+		verified.A.Top1 == nil || verified.B.Top1 == nil || verified.B.Bytes > verified.A.Bytes*3/4 {
+		t.Errorf("verify --json says %+v", verified)
+	}
+	if out := must("verify", "--data", images, "--tolerance", "0", student, exported); !strings.Contains(out, "same top-1") || !strings.Contains(out, "40 of 40") {
+		t.Errorf("verify says\n%s", out)
+	}
+	out, _, err = distill(t, "verify", "--data", images, "--tolerance", "1e-9", student, half)
+	if err == nil || exitCode(err) != exitFailed || !strings.Contains(err.Error(), "--tolerance allows 1.0e-09") || !strings.Contains(out, "same top-1") {
+		t.Errorf("verify beyond its tolerance: %v\n%s", err, out)
+	}
 	again := filepath.Join(t.TempDir(), "student.onnx")
 	must("export", "--out", again, run)
 	first, err := os.ReadFile(student)

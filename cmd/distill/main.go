@@ -5,6 +5,7 @@
 //	distill train --teacher teacher.onnx --data images/ --student wrn-16-1 --out runs/first
 //	distill signals --teacher teacher.onnx --data images/
 //	distill eval --data images/ runs/first/student.onnx
+//	distill verify --data images/ a.onnx b.onnx
 //	distill export --out student.onnx runs/first
 //	distill doctor
 //
