@@ -153,10 +153,7 @@ func (c *Cached) round(s *Signals) {
 func (s Spec) signals(n int) *Signals {
 	out := &Signals{Logits: make([]float32, n*s.Classes)}
 	for _, t := range s.Taps {
-		m := Map{Tap: t.Name, H: t.H, W: t.W, C: 1}
-		if s.Map == MapRaw {
-			m.C = t.C
-		}
+		m := Map{Tap: t.Name, H: t.H, W: t.W, C: t.channels(s.Map)}
 		m.Data = make([]float32, n*m.H*m.W*m.C)
 		out.Maps = append(out.Maps, m)
 	}
@@ -175,11 +172,14 @@ func (b Batch) pick(listed []int) Batch {
 	}
 	size := b.H * b.W * b.C
 	out := b
-	out.N, out.Pixels, out.Samples = len(listed), make([]uint8, 0, len(listed)*size), nil
+	out.N, out.Pixels, out.Samples, out.Labels = len(listed), make([]uint8, 0, len(listed)*size), nil, nil
 	for _, i := range listed {
 		out.Pixels = append(out.Pixels, b.Pixels[i*size:(i+1)*size]...)
 		if b.Samples != nil {
 			out.Samples = append(out.Samples, b.Samples[i])
+		}
+		if b.Labels != nil {
+			out.Labels = append(out.Labels, b.Labels[i])
 		}
 	}
 	return out

@@ -84,7 +84,7 @@ func signalColumns(s Spec, kind safetensors.Type) []column {
 	all := []column{{name: "logits", kind: kind, row: []int{s.Classes}}}
 	for _, t := range s.Taps {
 		row := []int{t.H, t.W}
-		if s.Map == MapRaw {
+		if s.Map == MapRaw || t.Gradient {
 			row = append(row, t.C)
 		}
 		all = append(all, column{name: "map/" + t.Name, kind: kind, row: row})
@@ -463,10 +463,7 @@ func (r *Recorded) Signals(b Batch) (*Signals, error) {
 		return nil, err
 	}
 	for i, t := range r.spec.Taps {
-		m := Map{Tap: t.Name, H: t.H, W: t.W, C: 1}
-		if r.spec.Map == MapRaw {
-			m.C = t.C
-		}
+		m := Map{Tap: t.Name, H: t.H, W: t.W, C: t.channels(r.spec.Map)}
 		if m.Data, err = r.get(r.columns[2+i], rows); err != nil {
 			return nil, err
 		}

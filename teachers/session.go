@@ -1,6 +1,7 @@
 package teachers
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,7 +17,8 @@ var _ Teacher = (*Session)(nil)
 // many goroutines, but not while a Set method runs.
 type Session struct {
 	spec           Spec
-	session        *ort.Session // outputs: logits, then a map per tap
+	session        *ort.Session   // outputs: logits, then a map per tap of its graph
+	gradient       *gradientModel // nil without one
 	input          onnx.DataType
 	feed           feeder
 	images         sync.Pool // *[]float32, what batches are fed from
@@ -39,7 +41,11 @@ func (s *Session) Spec() Spec {
 
 // Close implements Teacher.
 func (s *Session) Close() error {
-	return s.session.Close()
+	err := s.session.Close()
+	if s.gradient != nil {
+		err = errors.Join(err, s.gradient.session.Close())
+	}
+	return err
 }
 
 func (s *Session) note(format string, args ...any) {
@@ -103,16 +109,13 @@ func (s *Session) Signals(b Batch) (*Signals, error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	logits := make([]float32, b.N*s.teacherClasses)
-	out := &Signals{}
-	for _, t := range s.spec.Taps {
-		m := Map{Tap: t.Name, H: t.H, W: t.W, C: 1}
-		if s.spec.Map == MapRaw {
-			m.C = t.C
+	if s.gradient != nil {
+		if err := b.checkLabels(s.spec.Classes); err != nil {
+			return nil, err
 		}
-		m.Data = make([]float32, b.N*m.H*m.W*m.C)
-		out.Maps = append(out.Maps, m)
 	}
+	logits := make([]float32, b.N*s.teacherClasses)
+	out := s.spec.signals(b.N)
 	step := b.N
 	if s.spec.Batch > 0 {
 		step = s.spec.Batch
@@ -133,8 +136,12 @@ func (s *Session) Signals(b Batch) (*Signals, error) {
 
 // run asks about images i to j and writes the answers to their places in
 // logits and maps. A model of fixed batch is given zeros to fill up.
-func (s *Session) run(b Batch, i, j int, logits []float32, maps []Map) error {
+func (s *Session) run(b Batch, i, j int, logits []float32, signals []Map) error {
 	n := j - i
+	maps := signals // those of the graph
+	if s.gradient != nil {
+		maps = signals[:s.gradient.tap]
+	}
 	full := max(n, s.spec.Batch)
 	in := ort.Tensor{Type: s.input, Dims: s.spec.Layout.dims(full, s.spec.H, s.spec.W, s.spec.C)}
 	size := s.spec.H * s.spec.W * s.spec.C
@@ -175,6 +182,11 @@ func (s *Session) run(b Batch, i, j int, logits []float32, maps []Map) error {
 	}
 	if _, err := s.session.Run([]ort.Tensor{in}, results); err != nil {
 		return fmt.Errorf("teachers: %s: %w", s.spec.Name, err)
+	}
+	if g := s.gradient; g != nil {
+		if err := g.run(s, b, i, j, in, signals[g.tap].Data); err != nil {
+			return err
+		}
 	}
 	if full > n {
 		copy(logits[i*s.teacherClasses:j*s.teacherClasses], results[0].F32)

@@ -28,6 +28,7 @@ type Batch struct {
 	C       int      // 1 or 3
 	Samples []uint64 // [N], the stable identity of each sample; may be nil where nothing is recorded
 	View    uint32   // which augmentation of the samples this is; 0 is the first
+	Labels  []int    // [N], each image's class in the data's order; wanted by a gradient alone
 }
 
 // check compares the fields with one another.
@@ -64,8 +65,8 @@ type Signals struct {
 type Map struct {
 	Tap  string
 	H, W int
-	C    int       // 1, or with MapRaw the tap's channels
-	Data []float32 // [N, H, W], of Euclidean length 1 per image; [N, H, W, C] as they are with MapRaw
+	C    int       // 1, or with MapRaw and of a gradient the tap's channels
+	Data []float32 // [N, H, W], of Euclidean length 1 per image; [N, H, W, C] as they are with MapRaw and of a gradient
 }
 
 // MapKind says how an activation A [C, H, W] becomes a map Q [H, W].
@@ -171,6 +172,15 @@ type Tap struct {
 	C, H, W   int
 	Layout    Layout // of the value inside the model; maps are [N, H, W] in either case
 	Suggested bool   // the last of its resolution that every path from image to logits passes through
+	Gradient  bool   // no value of the graph but the gradient by its image; see Session.AttachGradient
+}
+
+// channels is the number of channels of the tap's map.
+func (t Tap) channels(kind MapKind) int {
+	if kind == MapRaw || t.Gradient {
+		return t.C
+	}
+	return 1
 }
 
 type tapJSON struct {
@@ -178,11 +188,13 @@ type tapJSON struct {
 	Shape     [3]int `json:"shape"`
 	Suggested bool   `json:"suggested"`
 	Layout    Layout `json:"layout"`
+	Gradient  bool   `json:"gradient,omitempty"`
 }
 
-// MarshalJSON writes {"name", "shape": [C, H, W], "suggested", "layout"}.
+// MarshalJSON writes {"name", "shape": [C, H, W], "suggested", "layout"}, and
+// "gradient" where it is one.
 func (t Tap) MarshalJSON() ([]byte, error) {
-	return json.Marshal(tapJSON{t.Name, [3]int{t.C, t.H, t.W}, t.Suggested, t.Layout})
+	return json.Marshal(tapJSON{t.Name, [3]int{t.C, t.H, t.W}, t.Suggested, t.Layout, t.Gradient})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
@@ -191,7 +203,7 @@ func (t *Tap) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*t = Tap{Name: j.Name, C: j.Shape[0], H: j.Shape[1], W: j.Shape[2], Layout: j.Layout, Suggested: j.Suggested}
+	*t = Tap{Name: j.Name, C: j.Shape[0], H: j.Shape[1], W: j.Shape[2], Layout: j.Layout, Suggested: j.Suggested, Gradient: j.Gradient}
 	return nil
 }
 
