@@ -66,7 +66,7 @@ func (n *normal) inline() error {
 	}
 	m.Graph.Nodes = x.nodes
 	if x.calls > 0 {
-		n.note("%d calls of functions are replaced by what the functions say", x.calls)
+		n.note("calls of the model's own functions, replaced by the functions' nodes: %d", x.calls)
 	}
 	return nil
 }

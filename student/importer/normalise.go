@@ -41,7 +41,7 @@ func normalise(m *onnx.Model) (*normal, error) {
 	}
 	left += n.model.Strip()
 	if left > 0 {
-		n.note("%d nodes and constants that no output needs are left out", left)
+		n.note("left out, since no output needs them: %d nodes and constants", left)
 	}
 	n.domains()
 	for _, step := range []func() error{n.initializers, n.constantNodes, n.nodes} {
@@ -247,7 +247,7 @@ func (n *normal) floats() {
 	}
 	for _, t := range narrow {
 		if count[t] > 0 {
-			n.note("%d constants of %v are read as float32", count[t], t)
+			n.note("constants of %v read as float32: %d", t, count[t])
 		}
 	}
 	for _, l := range []struct {

@@ -135,7 +135,7 @@ func TestFaultsOfTheDecoderAreMadeUpFor(t *testing.T) {
 				return add(raw("w", onnx.Float16, []int64{3}, 0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00))
 			}, fails, func(t *testing.T, p *Program) {
 				wantFloats(t, p.Constants["w"], 1, -2, 0x1p-24)
-				if d := cmp.Diff([]string{"1 constants of float16 are read as float32"}, p.Notes); d != "" {
+				if d := cmp.Diff([]string{"constants of float16 read as float32: 1"}, p.Notes); d != "" {
 					t.Error(d)
 				}
 			},
@@ -338,7 +338,7 @@ func TestFaultsOfTheDecoderAreMadeUpFor(t *testing.T) {
 				if d := cmp.Diff([]string{"Relu: x -> y"}, wiring(p)); d != "" || len(p.Constants) != 0 {
 					t.Error(d, p.Constants)
 				}
-				if d := cmp.Diff([]string{"3 nodes and constants that no output needs are left out"}, p.Notes); d != "" {
+				if d := cmp.Diff([]string{"left out, since no output needs them: 3 nodes and constants"}, p.Notes); d != "" {
 					t.Error(d)
 				}
 			},

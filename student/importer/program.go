@@ -110,7 +110,7 @@ func domainOf(d string) string {
 func ReadFile(path string) (*Program, error) {
 	m, err := onnx.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("importer: %w", err)
+		return nil, err
 	}
 	p, err := Read(m)
 	if err != nil {
