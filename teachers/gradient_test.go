@@ -95,7 +95,7 @@ func (l linear) want(b Batch, i, class int) []float64 {
 }
 
 func linearBatch() Batch {
-	b := Batch{N: 3, H: 2, W: 3, C: 3, Samples: []uint64{7, 8, 9}, Labels: []int{1, 0, 1}}
+	b := Batch{N: 3, H: 2, W: 3, C: 3, Samples: []uint64{7, 8, 9}, Labels: []int{1, 0, 0}}
 	for i := range b.N * 18 {
 		b.Pixels = append(b.Pixels, uint8(i*37%251))
 	}
