@@ -39,6 +39,10 @@ type ExportOptions struct {
 
 	// Metadata becomes metadata_props, in this order, each key once.
 	Metadata []onnx.KeyValue
+
+	// Half keeps the weights in half precision, as onnx.Model.HalfWeights does;
+	// input, output and all computation stay float32.
+	Half bool
 }
 
 // Export returns the model for inference as ONNX: input `image` float32
@@ -66,7 +70,7 @@ func (m *Model) Export(o ExportOptions) (*onnx.Model, error) {
 		in := Port{Name: "image", Node: g.Image, Elem: onnx.Float32, Dims: []onnx.Dim{
 			onnx.Symbol("batch"), onnx.Fixed(int64(image.C)), onnx.Fixed(int64(image.H)), onnx.Fixed(int64(image.W))}}
 		out := Port{Name: "logits", Node: g.Logits, Elem: onnx.Float32, Dims: []onnx.Dim{onnx.Symbol("batch"), onnx.Fixed(int64(m.spec.Classes))}}
-		if written[i], tensors, err = g.write(o, []Port{in}, []Port{out}, tensors); err != nil {
+		if written[i], tensors, err = g.write(o, []Port{in}, []Port{out}, true, tensors); err != nil {
 			return nil, err
 		}
 	}
@@ -106,6 +110,11 @@ func finish(m *onnx.Model, name string, o ExportOptions) (*onnx.Model, error) {
 	for _, kv := range o.Metadata {
 		m.SetMeta(kv.Key, kv.Value)
 	}
+	if o.Half {
+		if _, err := m.HalfWeights(); err != nil {
+			return nil, fmt.Errorf("student: exporting %s: %w", name, err)
+		}
+	}
 	if err := onnx.Check(m); err != nil {
 		return nil, fmt.Errorf("student: exporting %s: %w", name, err)
 	}
@@ -113,16 +122,18 @@ func finish(m *onnx.Model, name string, o ExportOptions) (*onnx.Model, error) {
 }
 
 // write returns the outputs of g as a model, as the operators' forms and the
-// layers have it. tensors, where not nil, are those that writing a graph of the
-// same layers gave, which are then not made again.
-func (g *Graph) write(o ExportOptions, inputs, outputs []Port, tensors []*onnx.Tensor) (*onnx.Model, []*onnx.Tensor, error) {
+// layers have it. With exact the targets of Reshapes are the shapes of this
+// graph, for openBatch to see; without, they leave room for another batch as the
+// operator's form does. tensors, where not nil, are those that writing a graph of
+// the same layers gave, which are then not made again.
+func (g *Graph) write(o ExportOptions, inputs, outputs []Port, exact bool, tensors []*onnx.Tensor) (*onnx.Model, []*onnx.Tensor, error) {
 	whole := *g
 	whole.outputs = nil
 	for _, p := range outputs {
 		whole.outputs = append(whole.outputs, p.Node)
 	}
 	e := newExporter(&whole, onnx.NewBuilder(g.name, o.Opset))
-	e.made = tensors
+	e.exact, e.made = exact, tensors
 	e.b.SetIR(o.IR)
 	for _, p := range inputs {
 		e.values[p.Node] = e.b.Input(p.Name, p.Elem, p.Dims...)
@@ -171,6 +182,7 @@ type exporter struct {
 	values map[*gorgonia.Node]string         // the name of a node's value in the file
 	joined map[*gorgonia.Node]bool           // nodes that are part of the layer before them
 	output map[*gorgonia.Node]bool
+	exact  bool              // as write says
 	shared map[string]string // the name in the file of a tensor that several nodes read
 	err    error             // of the first constant that cannot be written
 
@@ -263,6 +275,11 @@ func (e *exporter) emit(n *gorgonia.Node) error {
 		}
 		names[i] = e.values[x]
 	}
+	if e.exact && op.Kind(n) == "Reshape" {
+		e.reshape(n, in[0])
+		return nil
+	}
+	e.stretch(n, in, names)
 	o, ok := n.Op().(op.Operator)
 	switch c, constant := n.Op().(interface{ Value() gorgonia.Value }); {
 	case ok:
@@ -346,6 +363,65 @@ chain:
 	}
 	e.values[n], e.values[last] = v, v
 	return nil
+}
+
+// reshape appends a Reshape of x to exactly n's shape. Only the first axis is
+// told by the operand where both have the same: the batch of most values.
+func (e *exporter) reshape(n, x *gorgonia.Node) {
+	y, to := e.values[x], inFile(n.Shape())
+	if !sameOrder(x.Shape()) {
+		y = e.b.Node("Transpose", []string{y}, onnx.AttrInts("perm", 0, 2, 3, 1))
+	}
+	if !sameOrder(n.Shape()) {
+		to = n.Shape()
+	}
+	target := make([]int64, len(to))
+	for i, d := range to {
+		target[i] = int64(d)
+	}
+	if n.Shape()[0] == x.Shape()[0] {
+		target[0] = 0
+	}
+	y = e.b.Node("Reshape", []string{y, e.b.Initializer("shape", onnx.Int64s("", []int64{int64(len(target))}, target))})
+	if !sameOrder(n.Shape()) {
+		y = e.b.Node("Transpose", []string{y}, onnx.AttrInts("perm", 0, 3, 1, 2))
+	}
+	e.values[n] = y
+}
+
+// stretching are operators whose ONNX form stretches its operands by itself.
+var stretching = []string{"Add", "Sub", "Mul", "Div", "Maximum", "Minimum", "PowOf", "Select"}
+
+// stretch names, in place of operands that were repeated for n's sake, what they
+// are repeated of, as long as some operand has each axis in full.
+func (e *exporter) stretch(n *gorgonia.Node, in gorgonia.Nodes, names []string) {
+	if !slices.Contains(stretching, op.Kind(n)) {
+		return
+	}
+	shapes := make([][]int, len(in))
+	for i, x := range in {
+		shapes[i] = x.Shape()
+	}
+	for i, x := range in {
+		if op.Kind(x) != "BroadcastTo" || e.g.params[x] != nil {
+			continue
+		}
+		from := e.g.operands(x)[0]
+		short := shapes[i]
+		shapes[i] = from.Shape()
+		full := true
+		for axis, d := range n.Shape() {
+			full = full && slices.ContainsFunc(shapes, func(s []int) bool { return s[axis] == d })
+		}
+		if !full {
+			shapes[i] = short
+			continue
+		}
+		names[i] = e.values[from]
+		if p := e.g.params[from]; p != nil {
+			names[i] = e.parameter(from, p)
+		}
+	}
 }
 
 // beside names a tensor of the layer whose weight is given.

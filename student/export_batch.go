@@ -29,8 +29,9 @@ func openBatch(a, b *onnx.Model, input string) error {
 		}
 	}
 	users := a.Graph.Index()
-	size := "" // the value that holds the length of the batch, [1]
-	var front []*onnx.Node
+	size := ""             // the value that holds the length of the batch, [1]
+	var front []*onnx.Node // to stand before all others
+	defer func() { a.Graph.Nodes = slices.Concat(front, a.Graph.Nodes) }()
 	for i, t := range a.Graph.Initializers {
 		u := b.Graph.Initializers[i]
 		if t == u || t.Type == u.Type && slices.Equal(t.Dims, u.Dims) && bytes.Equal(t.Data, u.Data) {
@@ -50,7 +51,11 @@ func openBatch(a, b *onnx.Model, input string) error {
 		}
 		for _, n := range users.Consumers(t.Name) {
 			switch {
-			case n.Op == "Reshape" && len(at) == 1 && !slices.Contains(to, -1):
+			case n.Op == "Reshape" && len(at) == 1 && min(to[at[0]], other[at[0]]) == 0:
+				// As in the operand, for one of the two by chance.
+				to[at[0]] = max(to[at[0]], other[at[0]])
+				*t = *onnx.Int64s(t.Name, t.Dims, to)
+			case n.Op == "Reshape" && len(at) == 1:
 				to[at[0]] = -1
 				*t = *onnx.Int64s(t.Name, t.Dims, to)
 			case n.Op == "Expand" && len(at) == 1 && to[at[0]] == int64(batchSizes[0]) && other[at[0]] == int64(batchSizes[1]):
@@ -74,8 +79,6 @@ func openBatch(a, b *onnx.Model, input string) error {
 				}
 				front = append(front, &onnx.Node{Name: name, Op: "Concat", Inputs: parts, Outputs: []string{name}, Attrs: []*onnx.Attr{onnx.AttrInt("axis", 0)}})
 				n.Inputs[1] = name
-				a.Graph.Nodes = slices.Concat(front, a.Graph.Nodes)
-				front = nil
 			default:
 				return fmt.Errorf("%v computes with the number of images in the batch (%v for %d, %v for %d), which a file leaves open",
 					n, to, batchSizes[0], other, batchSizes[1])

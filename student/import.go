@@ -87,7 +87,7 @@ func Import(file string, o ImportOptions) (*Imported, error) {
 	if err != nil {
 		return nil, fmt.Errorf("student: %w", err)
 	}
-	if m.Graph != nil && m.Graph.Name == "" {
+	if m.Graph != nil { // whose own name is the exporter's: "torch_jit"
 		m.Graph.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	}
 	i, err := ImportModel(m, o)
@@ -210,7 +210,10 @@ type program struct {
 }
 
 // tapValue is an attention point.
-type tapValue struct{ name, value string }
+type tapValue struct {
+	name, value  string
+	channelsLast bool // in the file
+}
 
 // readProgram reads a model and indexes its calls.
 func readProgram(m *onnx.Model) (*program, error) {
@@ -258,6 +261,22 @@ func (p *program) title() string {
 func (p *program) callOf(v string) *importer.Call {
 	if i, ok := p.maker[v]; ok {
 		return &p.Calls[i]
+	}
+	return nil
+}
+
+// constantOf returns the constant that a value is, perhaps by a node that passes
+// it on: PyTorch's exporter stores equal tensors once.
+func (p *program) constantOf(v string) *onnx.Tensor {
+	for range len(p.Calls) + 1 {
+		if t := p.Constants[v]; t != nil {
+			return t
+		}
+		c := p.callOf(v)
+		if c == nil || c.Op != "Identity" || len(c.Inputs) != 1 {
+			return nil
+		}
+		v = c.Inputs[0]
 	}
 	return nil
 }
@@ -451,7 +470,7 @@ func (p *program) findHead() (classes int, passed map[int]bool) {
 			if k >= len(c.Inputs) {
 				return nil
 			}
-			return p.Constants[c.Inputs[k]]
+			return p.constantOf(c.Inputs[k])
 		}
 		switch {
 		case len(c.Inputs) == 0:
@@ -482,8 +501,9 @@ func (p *program) findHead() (classes int, passed map[int]bool) {
 	}
 }
 
-// normalisations are the operators that keep activations in bounds.
-var normalisations = []string{"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "LRN", "MeanVarianceNormalization"}
+// normalisations are the operators that keep activations in bounds; a Sqrt is of
+// one that is written out.
+var normalisations = []string{"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "LRN", "MeanVarianceNormalization", "Sqrt"}
 
 // planNormalisation recognises a network whose batch normalisations are part of
 // its convolutions, and with unfold gives them back.
@@ -496,7 +516,7 @@ func (p *program) planNormalisation(unfold bool) {
 		if slices.Contains(normalisations, c.Op) && !unfold {
 			return
 		}
-		if c.Op != "Conv" || i == p.head || len(c.Inputs) < 3 || c.Inputs[2] == "" || p.Constants[c.Inputs[1]] == nil || p.Constants[c.Inputs[2]] == nil {
+		if c.Op != "Conv" || i == p.head || len(c.Inputs) < 3 || c.Inputs[2] == "" || p.constantOf(c.Inputs[1]) == nil || p.constantOf(c.Inputs[2]) == nil {
 			continue
 		}
 		followed := p.readers[c.Outputs[0]] == 1 && slices.ContainsFunc(p.Calls, func(d importer.Call) bool {
@@ -572,13 +592,13 @@ func (p *program) build(b *Builder, image *gorgonia.Node) (Output, error) {
 		return Output{}, fmt.Errorf("the file tells %d classes apart and %d are wanted; ReplaceHead (--replace-head) replaces a last layer that is a Gemm, a MatMul or a 1x1 Conv", scores.Shape()[1], b.Classes())
 	}
 	if !p.built {
-		if err := im.findTaps(image, scores); err != nil {
+		if err := im.findTaps(); err != nil {
 			return Output{}, err
 		}
 		p.built = true
 	}
 	for _, t := range p.taps {
-		b.Tap(t.name, im.values[t.value].node)
+		b.Tap(t.name, im.tap(t))
 	}
 	return b.Output(scores)
 }
@@ -764,39 +784,51 @@ func readable(name string) string {
 }
 
 // findTaps chooses the attention points.
-func (im *importing) findTaps(image, logits *gorgonia.Node) error {
-	isTap := func(name string) bool {
+func (im *importing) findTaps() error {
+	last := im.channelsLast()
+	map4 := func(name string) *gorgonia.Node {
 		n := im.values[name].node
-		return n != nil && n != image && n.Dims() == 4 && n.Shape()[1] > 1 && n.Shape()[2] > 1
+		if n == nil || n.Dims() != 4 {
+			return nil
+		}
+		if last[name] {
+			n = im.toFileOrder(n)
+		}
+		if n == nil || n.Shape()[1] < 2 || n.Shape()[2] < 2 {
+			return nil
+		}
+		return n
 	}
+	isTap := func(name string) bool { return name != im.input.Name && map4(name) != nil }
+	throats := im.throats(isTap)
 	if im.wantTaps != nil {
 		for _, want := range im.wantTaps {
 			at := slices.IndexFunc(im.Calls, func(c importer.Call) bool {
 				return len(c.Outputs) > 0 && (c.Outputs[0] == want || c.Name == want || readable(c.Outputs[0]) == want || readable(c.Name) == want) && isTap(c.Outputs[0])
 			})
 			if at < 0 {
-				return fmt.Errorf("no value of the file called %q is a feature map, of four axes with height and width above 1, that the logits depend on; the network's throats are %q", want, im.throats(isTap))
+				return fmt.Errorf("no value of the file called %q is a feature map, of four axes with height and width above 1, that the logits depend on; all of the network passes through %q", want, throats)
 			}
-			im.addTap(im.Calls[at].Outputs[0])
+			im.addTap(im.Calls[at].Outputs[0], last)
 		}
 		return nil
 	}
-	last := map[[2]int]string{}
-	order := im.throats(isTap)
-	for _, v := range order {
-		s := im.values[v].node.Shape()
-		last[[2]int{s[1], s[2]}] = v
+	final := map[[2]int]string{}
+	for _, v := range throats {
+		s := map4(v).Shape()
+		final[[2]int{s[1], s[2]}] = v
 	}
-	for _, v := range order {
-		s := im.values[v].node.Shape()
-		if last[[2]int{s[1], s[2]}] == v {
-			im.addTap(v)
+	for _, v := range throats {
+		s := map4(v).Shape()
+		if final[[2]int{s[1], s[2]}] == v {
+			im.addTap(v, last)
 		}
 	}
 	return nil
 }
 
-func (im *importing) addTap(value string) {
+// addTap makes a value of the file an attention point.
+func (im *importing) addTap(value string, channelsLast map[string]bool) {
 	name := readable(value)
 	if c := im.callOf(value); name == "" && c != nil {
 		name = readable(c.Name)
@@ -804,12 +836,49 @@ func (im *importing) addTap(value string) {
 	if name == "" {
 		name = fmt.Sprintf("tap%d", len(im.taps)+1)
 	}
-	for _, t := range im.taps {
-		if t.name == name {
-			name += "_2"
+	free := name
+	for i := 2; slices.ContainsFunc(im.taps, func(t tapValue) bool { return t.name == free }); i++ {
+		free = fmt.Sprintf("%s_%d", name, i)
+	}
+	im.taps = append(im.taps, tapValue{free, value, channelsLast[value]})
+}
+
+// tap returns the node [N, H, W, C] of an attention point.
+func (im *importing) tap(t tapValue) *gorgonia.Node {
+	n := im.values[t.value].node
+	if t.channelsLast {
+		return im.toFileOrder(n)
+	}
+	return n
+}
+
+// imageOps work on channels first by definition.
+var imageOps = []string{"Conv", "ConvTranspose", "BatchNormalization", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "InstanceNormalization", "DepthToSpace", "SpaceToDepth"}
+
+// channelsLast returns the values of four axes that the file has channels last:
+// behind a Transpose that brings them there, up to one that takes them back.
+func (im *importing) channelsLast() map[string]bool {
+	last := map[string]bool{im.input.Name: im.nhwc}
+	for i, c := range im.Calls {
+		if !im.needed[i] {
+			continue
+		}
+		is := false
+		switch perm := c.Node.Ints("perm"); {
+		case slices.Contains(imageOps, c.Op):
+		case c.Op == "Transpose" && slices.Equal(perm, []int64{0, 2, 3, 1}):
+			is = !last[c.Inputs[0]]
+		case c.Op == "Transpose":
+		default:
+			for _, v := range c.Inputs {
+				is = is || last[v]
+			}
+		}
+		for _, v := range c.Outputs {
+			last[v] = is && v != ""
 		}
 	}
-	im.taps = append(im.taps, tapValue{name, value})
+	return last
 }
 
 // weighingOps are where learned features begin; before the first of them there

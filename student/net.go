@@ -199,7 +199,7 @@ func (n *Net) Export(o ExportOptions) (*onnx.Model, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	m, _, err := n.graph.write(o, ports(n.Inputs), ports(n.Outputs), nil)
+	m, _, err := n.graph.write(o, ports(n.Inputs), ports(n.Outputs), false, nil)
 	if err != nil {
 		return nil, err
 	}
