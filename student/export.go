@@ -105,6 +105,7 @@ func finish(m *onnx.Model, name string, o ExportOptions) (*onnx.Model, error) {
 	foldConstants(m)
 	m.MergeTransposes()
 	foldConstants(m)
+	writeFlatten(m)
 	m.Strip()
 	m.Producer, m.ProducerVersion = o.Producer, o.ProducerVersion
 	for _, kv := range o.Metadata {

@@ -151,6 +151,23 @@ func foldConstants(m *onnx.Model) {
 	g.Nodes = kept
 }
 
+// writeFlatten writes a Reshape to [batch, rest] as Flatten.
+func writeFlatten(m *onnx.Model) {
+	x := m.Graph.Index()
+	for _, n := range m.Graph.Nodes {
+		if n.Op != "Reshape" || len(n.Inputs) != 2 || n.Int("allowzero", 0) != 0 {
+			continue
+		}
+		t := x.Initializer(n.Inputs[1])
+		if t == nil {
+			continue
+		}
+		if to, err := t.Int64s(); err == nil && len(to) == 2 && to[0] == 0 {
+			n.Op, n.Inputs, n.Attrs = "Flatten", n.Inputs[:1], []*onnx.Attr{onnx.AttrInt("axis", 1)}
+		}
+	}
+}
+
 // maxFolded bounds what is computed of smaller constants: a file is not to grow
 // by what its reader can compute.
 const maxFolded = 1 << 16
