@@ -16,6 +16,7 @@
 //	gather.go    convolution forward and backward to the data
 //	rank.go      convolution backward to the weights
 //	gemm.go      the register tiles under both, in Go and in AVX2 assembly
+//	matmul.go    products of matrices, by the same tiles
 //	winograd.go  convolutions of 3x3 with a quarter of the multiplications
 //	channel.go   batch normalisation and what else has one number per channel
 //	pool.go      pooling

@@ -147,7 +147,8 @@ func (p *product[T]) jobs(mine int) (packing, work *Job) {
 }
 
 // pack copies the columns of B that belong to c, with zeros where the panel is
-// not full.
+// not full: sums with what lies there are dropped, but denormal numbers would
+// be slow.
 func (p *product[T]) pack(entry int, c *panel, packed []T) {
 	s := &p.s
 	b, out := p.b[entry*s.K*s.N:][:s.K*s.N], packed[c.at:][:s.K*c.width]

@@ -137,3 +137,68 @@ func TestGradientRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestPullbackOfSeveralOutputs(t *testing.T) {
+	do, g := must(t), gorgonia.NewGraph()
+	x, gy, gz := vector(g, "x", 1, -2, 3), vector(g, "gy", 1, 10, 100), vector(g, "gz", 5)
+	y := do(op.Square(x))
+	z := do(op.ReduceSum(do(op.Mul(y, x)))) // Σ x³, of which y is a factor
+	grads, err := op.Pullback(gorgonia.Nodes{z, y, y}, gorgonia.Nodes{gz, gy, gy}, x, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := compute(t, grads...)
+	// By x: 2·gy·2x + gz·3x². By y, x held: 2·gy + gz·x.
+	wantExactly(t, "by x", out[0], []float64{4 + 15, -80 + 60, 1200 + 135})
+	wantExactly(t, "by y", out[1], []float64{2 + 5, 20 - 10, 200 + 15})
+}
+
+// TestPullbackIsGradient compares the two where both can be asked, once and
+// nested.
+func TestPullbackIsGradient(t *testing.T) {
+	do, g := must(t), gorgonia.NewGraph()
+	x, gy := vector(g, "x", 1, -2, 3), vector(g, "gy", 2, 1, -1)
+	y := do(op.Mul(do(op.Square(x)), x))
+	pulled, err := op.Pullback(gorgonia.Nodes{y}, gorgonia.Nodes{gy}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := op.Gradient(do(op.Sum(do(op.Mul(y, gy)))), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := op.Pullback(pulled, gorgonia.Nodes{x}, x, gy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := compute(t, pulled[0], whole[0], again[0], again[1])
+	wantExactly(t, "Pullback", out[0], []float64{6, 12, -27})
+	wantExactly(t, "Gradient", out[1], out[0])
+	wantExactly(t, "Pullback of Pullback by x, 6x·gy times x", out[2], []float64{12, 24, -54})
+	wantExactly(t, "Pullback of Pullback by gy, 3x² times x", out[3], []float64{3, -24, 81})
+}
+
+func TestPullbackRefuses(t *testing.T) {
+	do, g := must(t), gorgonia.NewGraph()
+	x, other, long := vector(g, "x", 1, 2), vector(g, "other", 1, 2), vector(g, "long", 1, 2, 3)
+	y := do(op.Square(x))
+	for _, c := range []struct {
+		name           string
+		outputs, grads gorgonia.Nodes
+		wrt            *gorgonia.Node
+		want           string
+	}{
+		{"no outputs", nil, nil, x, "op: Pullback wants a gradient for each of one or more outputs, got 0 for 0"},
+		{"a gradient too few", gorgonia.Nodes{y, y}, gorgonia.Nodes{other}, x, "got 1 for 2"},
+		{"a gradient of another shape", gorgonia.Nodes{y}, gorgonia.Nodes{long}, x, "wants a gradient of shape (2) for the output"},
+		{"no gradient", gorgonia.Nodes{y}, gorgonia.Nodes{nil}, x, "op: Pullback: operand 1 is nil"},
+		{"an input the outputs do not use", gorgonia.Nodes{y}, gorgonia.Nodes{other}, other, "does not depend differentiably on other"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := op.Pullback(c.outputs, c.grads, c.wrt)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}

@@ -85,3 +85,26 @@ func TestReLUShowsNaN(t *testing.T) {
 	got := compute(t, do(op.ReLU(vector(g, "x", math.NaN(), -math.NaN(), math.Inf(-1), math.Inf(1)))))[0]
 	wantExactly(t, "ReLU", got, []float64{math.NaN(), math.NaN(), 0, math.Inf(1)})
 }
+
+// TestReductionsShowNaN keeps a broken value visible in the largest and the
+// smallest along either kind of axis.
+func TestReductionsShowNaN(t *testing.T) {
+	do, g, nan := must(t), gorgonia.NewGraph(), math.NaN()
+	x := do(op.Reshape(vector(g, "x", 1, nan, 3, -1, 2, nan), 2, 3))
+	for _, f := range []func(*gorgonia.Node, ...int) (*gorgonia.Node, error){op.ReduceMax, op.ReduceMin} {
+		wantExactly(t, "along the rows", compute(t, do(f(x, 1)))[0], []float64{nan, nan})
+	}
+	wantExactly(t, "largest along the columns", compute(t, do(op.ReduceMax(x, 0)))[0], []float64{1, nan, nan})
+	wantExactly(t, "smallest along the columns", compute(t, do(op.ReduceMin(x, 0)))[0], []float64{-1, nan, nan})
+}
+
+// TestReductionsOfNothing pins what a reduction along axes of one element is.
+func TestReductionsOfNothing(t *testing.T) {
+	do, g := must(t), gorgonia.NewGraph()
+	x := do(op.Reshape(vector(g, "x", 1, 2), 1, 2))
+	for _, f := range []func(*gorgonia.Node, ...int) (*gorgonia.Node, error){op.ReduceSum, op.ReduceMean, op.ReduceMax, op.ReduceMin} {
+		if y := do(f(x, 0)); y != x {
+			t.Errorf("got %v, want x itself", y)
+		}
+	}
+}

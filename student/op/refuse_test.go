@@ -26,6 +26,10 @@ func TestNetworkOperatorsRefuse(t *testing.T) {
 	norm := func(eps float64) build {
 		return func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.BatchNorm(in[0], in[1], in[2], in[3], eps) }
 	}
+	matMul := func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.MatMul(in[0], in[1]) }
+	convTranspose := func(cfg op.ConvTransposeConfig) build {
+		return func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.ConvTranspose(in[0], in[1], cfg) }
+	}
 	images, weights := tensor.Shape{2, 5, 5, 4}, tensor.Shape{6, 3, 3, 4}
 	for _, c := range []struct {
 		name   string
@@ -77,6 +81,39 @@ func TestNetworkOperatorsRefuse(t *testing.T) {
 		{"global pooling of rows", []tensor.Shape{{5, 4}},
 			func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.GlobalAveragePool(in[0]) },
 			"op: GlobalAveragePool wants images [N,H,W,C], got (5, 4)"},
+		{"global pooling of rows to the largest", []tensor.Shape{{5, 4}},
+			func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.GlobalMaxPool(in[0]) },
+			"op: GlobalMaxPool wants images [N,H,W,C], got (5, 4)"},
+		{"a product of matrices that do not fit", []tensor.Shape{{2, 3, 4}, {2, 5, 3}}, matMul,
+			"op: MatMul wants factors [...,M,K] and [...,K,N] with the same leading axes, got (2, 3, 4) and (2, 5, 3)"},
+		{"a product of batches that differ", []tensor.Shape{{2, 3, 4}, {1, 4, 5}}, matMul,
+			"op: MatMul wants factors [...,M,K] and [...,K,N] with the same leading axes, got (2, 3, 4) and (1, 4, 5)"},
+		{"a product of a vector", []tensor.Shape{{4}, {4}}, matMul,
+			"op: MatMul wants factors [...,M,K] and [...,K,N] with the same leading axes, got (4) and (4)"},
+		{"a sum along an axis that is not there", []tensor.Shape{{2, 3}},
+			func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.ReduceSum(in[0], 0, 2) },
+			"op: ReduceSum of shape (2, 3) wants each axis once, from 0 to 1, got [0 2]"},
+		{"a maximum along an axis twice", []tensor.Shape{{2, 3}},
+			func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.ReduceMax(in[0], 1, 1) },
+			"op: ReduceMax of shape (2, 3) wants each axis once, from 0 to 1, got [1 1]"},
+		{"a mean of a scalar", []tensor.Shape{{}},
+			func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.ReduceMean(in[0]) },
+			"op: ReduceMean wants at least rank 1 and one element, got shape ()"},
+		{"a transposed convolution of a matrix", []tensor.Shape{{5, 5}, weights}, convTranspose(op.ConvTransposeConfig{}),
+			"op: ConvTranspose wants images [N,H,W,C] and weights [C,R,S,K/groups], got (5, 5) and (6, 3, 3, 4)"},
+		{"a transposed convolution with weights of other channels", []tensor.Shape{images, weights}, convTranspose(op.ConvTransposeConfig{}),
+			"op: ConvTranspose wants weights [4,R,S,K/groups] for images (2, 5, 5, 4), got (6, 3, 3, 4)"},
+		{"a transposed convolution in groups that do not divide", []tensor.Shape{images, {4, 3, 3, 2}}, convTranspose(op.ConvTransposeConfig{Groups: 3}),
+			"op: ConvTranspose wants groups that divide the 4 input channels, got 3"},
+		{"a transposed convolution with a negative stride", []tensor.Shape{images, {4, 3, 3, 2}}, convTranspose(op.ConvTransposeConfig{Stride: [2]int{1, -1}}),
+			"op: ConvTranspose wants positive strides and dilations, got strides [1 -1] and dilations [1 1]"},
+		{"a transposed convolution with negative padding", []tensor.Shape{images, {4, 3, 3, 2}}, convTranspose(op.ConvTransposeConfig{OutputPadding: [2]int{-1, 0}}),
+			"op: ConvTranspose wants padding of zero or more, got [0 0 0 0] and output padding [-1 0]"},
+		{"a transposed convolution with too much output padding", []tensor.Shape{images, {4, 3, 3, 2}},
+			convTranspose(op.ConvTransposeConfig{Stride: [2]int{2, 2}, Pad: [4]int{0, 0, 1, 0}, OutputPadding: [2]int{2, 2}}),
+			"op: ConvTranspose wants an output padding below the strides [2 2] once the padding at the end is taken off it, got [1 2] left"},
+		{"a transposed convolution that is all cut off", []tensor.Shape{{1, 1, 1, 4}, {4, 3, 3, 2}}, convTranspose(op.ConvTransposeConfig{Pad: [4]int{1, 0, 2, 0}}),
+			"op: ConvTranspose of images (1, 1, 1, 4) and weights (4, 3, 3, 2) with padding [1 0 2 0] has no pixels"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := gorgonia.NewGraph()

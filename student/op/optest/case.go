@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -46,11 +47,24 @@ type Input struct {
 	// keeps central differences off a kink.
 	Gap float64
 
+	// Kinks are further places from which values keep the distance Gap.
+	Kinks []float64
+
 	// Values, when not nil, are the values themselves.
 	Values []float64
 
 	// Fixed marks an operand that has no derivative, such as running statistics.
 	Fixed bool
+
+	// Samples says that the first axis is a batch, whose samples the operator
+	// treats one by one; the result's first axis is the same batch. The case's
+	// ONNX form must then take a batch of any size.
+	Samples bool
+}
+
+// PerSample reports whether the case has operands that are Samples.
+func (c Case) PerSample() bool {
+	return slices.ContainsFunc(c.Inputs, func(in Input) bool { return in.Samples })
 }
 
 // Data returns the values of the case's inputs: the same ones on every call.
@@ -76,7 +90,8 @@ func draw(key string, in Input) []float64 {
 	}
 	x := make([]float64, in.Shape.TotalSize())
 	for i := range x {
-		for ok := false; !ok; ok = math.Abs(x[i]) >= in.Gap {
+		near := func(kink float64) bool { return math.Abs(x[i]-kink) < in.Gap }
+		for again := true; again; again = near(0) || slices.ContainsFunc(in.Kinks, near) {
 			x[i] = low + (high-low)*r.Float64()
 		}
 	}
@@ -110,5 +125,5 @@ func (c Case) Graph(dt tensor.Dtype, data [][]float64) (Graph, error) {
 
 // Cases returns the whole table.
 func Cases() []Case {
-	return append(basicCases(), nnCases()...)
+	return slices.Concat(basicCases(), nnCases(), activationCases(), structureCases(), linearCases())
 }

@@ -27,7 +27,7 @@ func convCases() []Case {
 	conv := func(name string, x, w tensor.Shape, cfg op.ConvConfig) Case {
 		return Case{
 			Name:   "Conv2D " + name,
-			Inputs: []Input{{Shape: x}, {Shape: w}},
+			Inputs: []Input{{Shape: x, Samples: true}, {Shape: w}},
 			Build:  func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.Conv2D(in[0], in[1], cfg) },
 			Reference: func(in [][]float64) []float64 {
 				return convolve(in[0], in[1], x, w, cfg)
@@ -99,7 +99,7 @@ func denseCases() []Case {
 	dense := func(name string, n, in, out int) Case {
 		return Case{
 			Name:   "Dense " + name,
-			Inputs: []Input{{Shape: tensor.Shape{n, in}}, {Shape: tensor.Shape{out, in}}},
+			Inputs: []Input{{Shape: tensor.Shape{n, in}, Samples: true}, {Shape: tensor.Shape{out, in}}},
 			Build:  func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.Dense(in[0], in[1]) },
 			Reference: func(v [][]float64) []float64 {
 				var y []float64
@@ -120,7 +120,7 @@ func denseCases() []Case {
 		c := s[len(s)-1]
 		return Case{
 			Name:   "AddBias " + name,
-			Inputs: []Input{{Shape: s}, {Shape: tensor.Shape{c}}},
+			Inputs: []Input{{Shape: s, Samples: true}, {Shape: tensor.Shape{c}}},
 			Build:  func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.AddBias(in[0], in[1]) },
 			Reference: func(v [][]float64) []float64 {
 				y := append([]float64(nil), v[0]...)
@@ -181,7 +181,7 @@ func batchNormCases() []Case {
 		{
 			Name: "BatchNormInference of images",
 			Inputs: []Input{
-				{Shape: tensor.Shape{2, 3, 2, 3}}, {Shape: tensor.Shape{2, 3}, Low: 0.5, High: 2, Fixed: true},
+				{Shape: tensor.Shape{2, 3, 2, 3}, Samples: true}, {Shape: tensor.Shape{2, 3}, Low: 0.5, High: 2, Fixed: true},
 				{Shape: tensor.Shape{3}}, {Shape: tensor.Shape{3}},
 			},
 			Build: func(in gorgonia.Nodes) (*gorgonia.Node, error) {
@@ -242,14 +242,14 @@ func poolCases() []Case {
 				Name: "MaxPool " + name,
 				// Distinct values far apart, so that a small step never changes which
 				// is largest.
-				Inputs:    []Input{{Shape: s, Values: shuffled(s.TotalSize())}},
+				Inputs:    []Input{{Shape: s, Values: shuffled(s.TotalSize()), Samples: true}},
 				Build:     func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.MaxPool(in[0], cfg) },
 				Reference: func(in [][]float64) []float64 { return pooled(in[0], s, cfg, true) },
 			}
 		}
 		return Case{
 			Name:      "AveragePool " + name,
-			Inputs:    []Input{{Shape: s}},
+			Inputs:    []Input{{Shape: s, Samples: true}},
 			Build:     func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.AveragePool(in[0], cfg) },
 			Reference: func(in [][]float64) []float64 { return pooled(in[0], s, cfg, false) },
 		}
@@ -280,7 +280,7 @@ func poolCases() []Case {
 func globalAverage(name string, n, h, w, c int) Case {
 	return Case{
 		Name:   "GlobalAveragePool " + name,
-		Inputs: []Input{{Shape: tensor.Shape{n, h, w, c}}},
+		Inputs: []Input{{Shape: tensor.Shape{n, h, w, c}, Samples: true}},
 		Build:  func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.GlobalAveragePool(in[0]) },
 		Reference: func(in [][]float64) []float64 {
 			y := make([]float64, n*c)

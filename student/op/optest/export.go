@@ -12,7 +12,8 @@ import (
 
 // Model writes the case as a model of the given opset: inputs in0, in1 ...,
 // output out, all float32 and of the case's shapes, rank 4 as NCHW. FileOrder
-// brings data into that order.
+// brings data into that order. Where operands are Samples, their batch and the
+// result's are free.
 func (c Case) Model(opset int64) (*onnx.Model, error) {
 	g, err := c.Graph(tensor.Float32, c.Data())
 	if err != nil {
@@ -20,14 +21,14 @@ func (c Case) Model(opset int64) (*onnx.Model, error) {
 	}
 	b := onnx.NewBuilder("case", opset)
 	names := map[*gorgonia.Node]string{}
-	for _, n := range g.Inputs {
-		names[n] = b.Input(n.Name(), onnx.Float32, dims(n.Shape())...)
+	for i, n := range g.Inputs {
+		names[n] = b.Input(n.Name(), onnx.Float32, dims(n.Shape(), c.Inputs[i].Samples)...)
 	}
 	out, err := emit(b, names, g.Output)
 	if err != nil {
 		return nil, fmt.Errorf("optest: writing %q: %w", c.Name, err)
 	}
-	b.Output(out, "out", onnx.Float32, dims(g.Output.Shape())...)
+	b.Output(out, "out", onnx.Float32, dims(g.Output.Shape(), c.PerSample())...)
 	return b.Model()
 }
 
@@ -60,13 +61,16 @@ func emit(b *onnx.Builder, names map[*gorgonia.Node]string, n *gorgonia.Node) (s
 	return name, err
 }
 
-func dims(s tensor.Shape) []onnx.Dim {
+func dims(s tensor.Shape, freeBatch bool) []onnx.Dim {
 	d := make([]onnx.Dim, len(s))
 	for i := range s {
 		d[i].Value = int64(s[i])
 	}
 	if len(s) == 4 {
 		d[1], d[2], d[3] = d[3], d[1], d[2]
+	}
+	if freeBatch {
+		d[0] = onnx.Symbol("batch")
 	}
 	return d
 }
