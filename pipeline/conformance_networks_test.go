@@ -1,0 +1,692 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"github.com/google/go-cmp/cmp"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/pipeline/loss"
+	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/student/optim"
+	"github.com/onnxdistill/onnxdistill/student/vm"
+	"github.com/onnxdistill/onnxdistill/teachers"
+)
+
+const networkFolder = "../testdata/networks"
+
+const (
+	// sameNetwork is how far two programs' logits for one network may lie apart,
+	// in parts of the largest: float32 sums of some hundred layers in other
+	// orders.
+	sameNetwork = 1e-5
+
+	// share is the part of the loss that the one step of training should take
+	// off: enough to stand out from float32's rounding, which is some 1e-6 of
+	// it, and little enough that the loss is nearly straight along the step.
+	share = 0.003
+
+	// straight is how far the loss taken off may lie from share, in parts of it:
+	// what the curvature of networks of random weights makes of such a step. A
+	// gradient without one of its paths is further off.
+	straight = 0.25
+)
+
+// conformanceNetwork is a row of the table of networks: whole graphs as
+// torch.onnx.export writes torchvision's classes, see testdata/gen/networks_torch.py.
+type conformanceNetwork struct {
+	name  string
+	short bool // runs with -short too
+
+	// extra is how many nodes more our file may have than the original, which
+	// counts without Constant and Identity; negative where it must have fewer.
+	extra int
+
+	// turns is how many more Transposes our file may have.
+	turns int
+
+	// still is how many of the trainable tensors have no gradient at all.
+	still int
+
+	// taps are those that teachers.Inspect suggests, "value CxHxW".
+	taps []string
+}
+
+var conformanceNetworks = []conformanceNetwork{
+	{name: "resnet18", short: true, taps: []string{
+		"/relu/Relu_output_0 4x32x24",
+		"/layer1/layer1.1/relu_1/Relu_output_0 4x16x12",
+		"/layer2/layer2.1/relu_1/Relu_output_0 8x8x6",
+		"/layer3/layer3.1/relu_1/Relu_output_0 16x4x3",
+		"/layer4/layer4.1/relu_1/Relu_output_0 32x2x2",
+	}},
+	{name: "resnet18_unfolded", taps: []string{
+		"/relu/Relu_output_0 3x32x24",
+		"/layer1/layer1.1/relu_1/Relu_output_0 3x16x12",
+		"/layer2/layer2.1/relu_1/Relu_output_0 6x8x6",
+		"/layer3/layer3.1/relu_1/Relu_output_0 13x4x3",
+		"/layer4/layer4.1/relu_1/Relu_output_0 26x2x2",
+	}},
+	{name: "resnet50", taps: []string{
+		"/relu/Relu_output_0 3x32x24",
+		"/layer1/layer1.2/relu_2/Relu_output_0 11x16x12",
+		"/layer2/layer2.3/relu_2/Relu_output_0 21x8x6",
+		"/layer3/layer3.5/relu_2/Relu_output_0 43x4x3",
+		"/layer4/layer4.2/relu_2/Relu_output_0 85x2x2",
+	}},
+	{name: "mobilenetv2", taps: []string{
+		"/features/features.2/conv/conv.0/conv.0.2/Clip_output_0 12x32x24",
+		"/features/features.4/conv/conv.0/conv.0.2/Clip_output_0 18x16x12",
+		"/features/features.7/conv/conv.0/conv.0.2/Clip_output_0 24x8x6",
+		"/features/features.14/conv/conv.0/conv.0.2/Clip_output_0 72x4x3",
+		"/features/features.18/features.18.2/Clip_output_0 160x2x2",
+	}},
+	{name: "mobilenetv2_training", taps: []string{
+		"/features/features.2/conv/conv.0/conv.0.2/Clip_output_0 10x32x24",
+		"/features/features.4/conv/conv.0/conv.0.2/Clip_output_0 14x16x12",
+		"/features/features.7/conv/conv.0/conv.0.2/Clip_output_0 19x8x6",
+		"/features/features.14/conv/conv.0/conv.0.2/Clip_output_0 58x4x3",
+		"/features/features.18/features.18.2/Clip_output_0 128x2x2",
+	}},
+	{name: "squeezenet1_1", taps: []string{
+		"/features/features.1/Relu_output_0 8x31x23",
+		"/features/features.4/Concat_output_0 16x15x11",
+		"/features/features.7/Concat_output_0 32x7x5",
+		"/classifier/classifier.2/Relu_output_0 10x3x2",
+	}},
+	{name: "shufflenetv2", short: true, taps: []string{
+		"/conv1/conv1.2/Relu_output_0 8x32x24",
+		"/maxpool/MaxPool_output_0 8x16x12",
+		"/stage2/stage2.3/Reshape_1_output_0 16x8x6",
+		"/stage3/stage3.7/Reshape_1_output_0 32x4x3",
+		"/conv5/conv5.2/Relu_output_0 96x2x2",
+	}},
+	{name: "densenet121", taps: []string{
+		"/features/relu0/Relu_output_0 4x48x32",
+		"/features/transition1/pool/Pad_output_0 8x24x16",
+		"/features/transition2/pool/Pad_output_0 16x12x8",
+		"/features/transition3/pool/Pad_output_0 32x6x4",
+		"/Relu_output_0 64x3x2",
+	}},
+	{name: "efficientnet_b0", taps: []string{
+		"/features/features.2/features.2.0/block/block.0/block.0.2/Mul_output_0 8x32x24",
+		"/features/features.3/features.3.0/block/block.0/block.0.2/Mul_output_0 12x16x12",
+		"/features/features.4/features.4.0/block/block.0/block.0.2/Mul_output_0 20x8x6",
+		"/features/features.6/features.6.0/block/block.0/block.0.2/Mul_output_0 56x4x3",
+		"/features/features.8/features.8.2/Mul_output_0 107x2x2",
+	}},
+	{name: "vgg11_bn", taps: []string{
+		"/features/features.2/Relu_output_0 2x224x224",
+		"/features/features.6/Relu_output_0 4x112x112",
+		"/features/features.13/Relu_output_0 8x56x56",
+		"/features/features.20/Relu_output_0 16x28x28",
+		"/features/features.27/Relu_output_0 16x14x14",
+		"/avgpool/AveragePool_output_0 16x7x7",
+	}},
+	{name: "googlenet", taps: []string{
+		"/conv1/Relu_output_0 4x30x26",
+		"/conv3/Relu_output_0 12x15x13",
+		"/inception3b/Concat_output_0 30x7x6",
+		"/inception4e/Concat_output_0 52x3x3",
+		"/inception5b/Concat_output_0 64x2x2",
+	}},
+	{name: "convnext_tiny", taps: []string{
+		"/features/features.2/features.2.0/Transpose_1_output_0 6x16x24",
+		"/features/features.4/features.4.0/Transpose_1_output_0 10x8x12",
+		"/features/features.6/features.6.0/Transpose_1_output_0 14x4x6",
+		"/features/features.7/features.7.2/Add_output_0 20x2x3",
+	}},
+	// Its LayerNormalizations are written with factor and summand apart.
+	{name: "convnext_tiny_17", extra: 46, taps: []string{
+		"/features/features.2/features.2.0/Transpose_1_output_0 4x16x24",
+		"/features/features.4/features.4.0/Transpose_1_output_0 8x8x12",
+		"/features/features.6/features.6.0/Transpose_1_output_0 12x4x6",
+		"/features/features.7/features.7.2/Add_output_0 16x2x3",
+	}},
+	// What lies behind the patches has three axes and is no map: the suggestion
+	// is next to the image, and of no use to attention transfer.
+	{name: "vit", short: true, taps: []string{
+		"/conv_proj/Conv_output_0 24x4x4",
+	}},
+	{name: "vit_17", taps: []string{
+		"/conv_proj/Conv_output_0 24x4x4",
+	}},
+	// It pads the image before it turns it; our image is turned already.
+	{name: "mobilenetv1_keras", turns: 1, taps: []string{
+		"/6/Clip_output_0 12x16x24",
+		"/15/Clip_output_0 16x8x12",
+		"/20/Clip_output_0 24x4x6",
+	}},
+}
+
+// networkGolden is an element of testdata/networks/golden.json.
+type networkGolden struct {
+	Name          string
+	Opset         int64
+	Mode          string
+	Height, Width int
+	Parameters    int64     // PyTorch's, batch normalisation not folded
+	Logits        []float32 // [N, 10], PyTorch's in evaluation
+}
+
+func readNetworkGolden(t testing.TB) map[string]networkGolden {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(networkFolder, "golden.json"))
+	if err != nil {
+		t.Fatalf("%v\n---> HINT: python3 testdata/gen/networks_torch.py", err)
+	}
+	var list []networkGolden
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	byName := make(map[string]networkGolden, len(list))
+	for _, g := range list {
+		byName[g.Name] = g
+	}
+	return byName
+}
+
+// hashed is in [0, 1), in steps of 2^-16: the finaliser of MurmurHash3, as in
+// the generator.
+func hashed(i int) float32 {
+	h := uint32(i)
+	h = (h ^ h>>16) * 0x85EBCA6B
+	h = (h ^ h>>13) * 0xC2B2AE35
+	h ^= h >> 16
+	return float32(h>>16) / 65536
+}
+
+// networkImages returns n images [n, 3, h, w], those of the generator's function
+// pictures: a colour, blocks of 8x8 and grain. No step rounds.
+func networkImages(n, h, w int) []float32 {
+	v := make([]float32, 0, n*3*h*w)
+	for plane := range n * 3 {
+		for y := range h {
+			for x := range w {
+				v = append(v, 2*hashed(plane)+2*hashed(1<<24+(plane*64+y/8)*64+x/8)+hashed(1<<28+(plane*256+y)*256+x)-2.5)
+			}
+		}
+	}
+	return v
+}
+
+// channelsLast brings [n, c, h, w] into the order [n, h, w, c].
+func channelsLast(v []float32, n, c, h, w int) []float32 {
+	out := make([]float32, len(v))
+	for i := range n {
+		for k := range c {
+			for p := range h * w {
+				out[(i*h*w+p)*c+k] = v[(i*c+k)*h*w+p]
+			}
+		}
+	}
+	return out
+}
+
+// apart returns the largest difference of two lists over the largest element
+// of want, infinity where one is not a number or the lengths differ.
+func apart(got, want []float32) float64 {
+	if len(got) != len(want) || len(want) == 0 {
+		return math.Inf(1)
+	}
+	largest, difference := 0.0, 0.0
+	for i, v := range want {
+		largest = max(largest, math.Abs(float64(v)))
+		d := math.Abs(float64(got[i]) - float64(v))
+		if math.IsNaN(d) {
+			return math.Inf(1)
+		}
+		difference = max(difference, d)
+	}
+	return difference / largest
+}
+
+// inRuntime runs a model of one input and one output in ONNX Runtime.
+func inRuntime(t *testing.T, m *onnx.Model, image []float32, dims ...int64) []float32 {
+	t.Helper()
+	in, out := m.Graph.DataInputs(), m.Graph.Outputs
+	if len(in) != 1 || len(out) != 1 {
+		t.Fatalf("%d inputs and %d outputs, want one of each", len(in), len(out))
+	}
+	got, err := teachers.Evaluate(m, map[string]*onnx.Tensor{in[0].Name: onnx.Float32s(in[0].Name, dims, image)}, teachers.EvaluateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := got[out[0].Name].Float32s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// forInference returns a copy of a model exported for training that
+// computes what the network does in evaluation: batch normalisation by the
+// running statistics, and no dropout.
+func forInference(m *onnx.Model) *onnx.Model {
+	m = m.Clone()
+	for _, n := range m.Graph.Nodes {
+		switch n.Op {
+		case "BatchNormalization":
+			n.SetAttr(onnx.AttrInt("training_mode", 0))
+			n.Outputs = n.Outputs[:1]
+		case "Dropout":
+			n.Inputs, n.Outputs = n.Inputs[:1], n.Outputs[:1]
+		}
+	}
+	m.Strip()
+	return m
+}
+
+// nodesThatCompute counts a graph's nodes without constants and copies.
+func nodesThatCompute(m *onnx.Model) (n int) {
+	for _, x := range m.Graph.Nodes {
+		if x.Op != "Constant" && x.Op != "Identity" {
+			n++
+		}
+	}
+	return n
+}
+
+// moreOperators tells of which operators b has more or fewer than a.
+func moreOperators(a, b *onnx.Model) map[string]int {
+	more := map[string]int{}
+	for _, n := range b.Graph.Nodes {
+		more[n.Op]++
+	}
+	for _, n := range a.Graph.Nodes {
+		more[n.Op]--
+	}
+	maps.DeleteFunc(more, func(_ string, n int) bool { return n == 0 })
+	return more
+}
+
+// idleTransposes returns the Transposes that read another one's result: the two
+// could be one, or none.
+func idleTransposes(m *onnx.Model) (names []string) {
+	x := m.Graph.Index()
+	for _, n := range m.Graph.Nodes {
+		if n.Op != "Transpose" {
+			continue
+		}
+		if p := x.Producer(n.Inputs[0]); p != nil && p.Op == "Transpose" {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+// inferred runs the model's inference graph on images [N, H, W, C].
+func inferred(t *testing.T, m *student.Model, images []float32, n int) []float32 {
+	t.Helper()
+	g, err := m.Graph(n, student.Infer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setImages(t, g, images)
+	machine, err := vm.New(g.Expr, gorgonia.Nodes{g.Logits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer machine.Close()
+	if err := machine.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(g.Logits.Value().Data().([]float32))
+}
+
+func setImages(t *testing.T, g *student.Graph, images []float32) {
+	t.Helper()
+	if err := gorgonia.Let(g.Image, tensor.New(tensor.WithShape(g.Image.Shape().Clone()...), tensor.WithBacking(slices.Clone(images)))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// step is what one step of gradient descent did.
+type step struct {
+	before, after float64
+	wanted        float64  // before - after, were the loss straight
+	still         []string // parameters without a gradient
+	moved         int      // parameters that the step changed
+	tensors       int      // parameters in all
+}
+
+// descend takes one step of gradient descent on the cross-entropy of images
+// [N, H, W, C], whose labels count upwards, by a learning rate that should take
+// the given share off the loss. Both losses are of the graph that trains: of
+// the batch's own statistics where there is batch normalisation.
+func descend(t *testing.T, m *student.Model, images []float32, n int) step {
+	t.Helper()
+	g, err := m.Graph(n, student.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setImages(t, g, images)
+	classes := m.Spec().Classes
+	hot := make([]float32, n*classes)
+	for i := range n {
+		hot[i*classes+i%classes] = 1
+	}
+	target := gorgonia.NewMatrix(g.Expr, tensor.Float32, gorgonia.WithShape(n, classes), gorgonia.WithName("target"),
+		gorgonia.WithValue(tensor.New(tensor.WithShape(n, classes), tensor.WithBacking(hot))))
+	ce, err := loss.CE(g.Logits, target, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gradients, err := gorgonia.Grad(ce, g.Params...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine, err := vm.New(g.Expr, append(gorgonia.Nodes{ce}, gradients...), vm.WithFiniteCheck())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer machine.Close()
+	run := func() float64 {
+		if err := machine.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		return scalar(ce)
+	}
+	var params []optim.Param
+	old := make([][]float32, len(g.Params))
+	for i, p := range g.Params {
+		params = append(params, optim.Param{Name: p.Name()})
+		old[i] = slices.Clone(floats(t, p.Value()))
+	}
+	sgd, err := optim.NewSGD(params, optim.SGDConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := step{before: run(), tensors: len(params)}
+	squares := 0.0
+	for i, n := range gradients {
+		own := 0.0
+		for _, v := range floats(t, n.Value()) {
+			own += float64(v) * float64(v)
+		}
+		if own == 0 {
+			s.still = append(s.still, g.Params[i].Name())
+		}
+		squares += own
+	}
+	s.wanted = share * s.before
+	sgd.SetLR(s.wanted / squares)
+	if err := sgd.Step(gorgonia.NodesToValueGrads(g.Params)); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range g.Params {
+		moved := false
+		for j, v := range floats(t, p.Value()) {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				t.Errorf("%s has a %v after the step", p.Name(), v)
+				break
+			}
+			moved = moved || v != old[i][j]
+		}
+		if moved {
+			s.moved++
+		}
+	}
+	s.after = run()
+	return s
+}
+
+// floats returns the elements of a float32 tensor or scalar.
+func floats(t *testing.T, v gorgonia.Value) []float32 {
+	t.Helper()
+	switch v := v.(type) {
+	case *tensor.Dense:
+		return v.Float32s()
+	case *gorgonia.F32:
+		return []float32{float32(*v)}
+	}
+	t.Fatalf("a value of type %T", v)
+	return nil
+}
+
+// TestNetworksOfOthers takes whole networks through everything: ONNX Runtime,
+// import, inference, export, a step of training, suggested taps.
+func TestNetworksOfOthers(t *testing.T) {
+	golden := readNetworkGolden(t)
+	files, err := filepath.Glob(filepath.Join(networkFolder, "*.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != len(conformanceNetworks) || len(golden) != len(conformanceNetworks) {
+		t.Errorf("%d files and %d rows of golden.json for %d networks", len(files), len(golden), len(conformanceNetworks))
+	}
+	table := &bytes.Buffer{}
+	w := tabwriter.NewWriter(table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "network\topset\tmode\tnodes\texported\tparameters\tRuntime/PyTorch\timport\texport 13\texport 17\texport 21\tloss\tafter a step\tof what was wanted\tmoved\twithout gradient")
+	ran := 0
+	for _, c := range conformanceNetworks {
+		if testing.Short() && !c.short {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			row := conform(t, c, golden[c.name])
+			fmt.Fprintln(w, strings.Join(row, "\t"))
+			ran++
+		})
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d of %d networks whole\n%s", ran, len(conformanceNetworks), table)
+}
+
+// conform takes one network through and returns its row.
+func conform(t *testing.T, c conformanceNetwork, g networkGolden) []string {
+	path := filepath.Join(networkFolder, c.name+".onnx")
+	m, err := onnx.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another batch than those that an import or export builds graphs for, and
+	// than PyTorch's.
+	const n = 5
+	h, w := g.Height, g.Width
+	image := networkImages(n, h, w) // [N, C, H, W]
+	last := channelsLast(image, n, 3, h, w)
+	dims := []int64{n, 3, int64(h), int64(w)}
+
+	// The file itself.
+	original := m
+	if g.Mode == "training" {
+		original = forInference(m)
+	}
+	var want []float32
+	if g.Mode == "keras" {
+		want = inRuntime(t, scoresOf(t, original), last, n, int64(h), int64(w), 3)
+	} else {
+		want = inRuntime(t, original, image, dims...)
+	}
+	pytorch := apart(want[:min(len(g.Logits), len(want))], g.Logits)
+	if !(pytorch <= sameNetwork) {
+		t.Fatalf("ONNX Runtime differs from PyTorch by %.1e of the largest logit", pytorch)
+	}
+
+	// Import.
+	imported, err := student.ImportModel(m, student.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := imported.Model
+	if s := model.Spec(); s.Image != (student.Shape{H: h, W: w, C: 3}) || s.Classes != 10 {
+		t.Errorf("imported for %v and %d classes", s.Image, s.Classes)
+	}
+	ours := apart(inferred(t, model, last, n), want)
+	if !(ours <= sameNetwork) {
+		t.Errorf("our logits differ from ONNX Runtime's by %.1e of the largest", ours)
+	}
+
+	// Export.
+	row := []string{c.name, fmt.Sprint(m.Opset()), g.Mode, fmt.Sprint(nodesThatCompute(m)), "", fmt.Sprint(m.Parameters()), fmt.Sprintf("%.1e", pytorch), fmt.Sprintf("%.1e", ours)}
+	for _, opset := range []int64{13, 17, 21} {
+		out, err := model.Export(student.ExportOptions{Opset: opset, IR: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := apart(inRuntime(t, out, image, dims...), want)
+		if !(d <= sameNetwork) {
+			t.Errorf("exported to opset %d the logits differ by %.1e of the largest", opset, d)
+		}
+		row = append(row, fmt.Sprintf("%.1e", d))
+		if idle := idleTransposes(out); len(idle) > 0 {
+			t.Errorf("opset %d: Transposes that read another's result: %q", opset, idle)
+		}
+		if k := moreOperators(m, out)["Transpose"]; k > c.turns {
+			t.Errorf("opset %d: %d more Transposes than the file has, %d are allowed", opset, k, c.turns)
+		}
+		if opset == m.Opset() || opset == 13 && m.Opset() < 13 {
+			k := nodesThatCompute(out)
+			row[4] = fmt.Sprint(k)
+			if k > nodesThatCompute(m)+c.extra {
+				t.Errorf("exported as %d nodes; the file has %d, and %+d are allowed: %v", k, nodesThatCompute(m), c.extra, moreOperators(m, out))
+			}
+		}
+	}
+
+	// Training.
+	s := descend(t, model, last, n)
+	if taken := (s.before - s.after) / s.wanted; !(math.Abs(taken-1) <= straight) {
+		t.Errorf("one step took the loss from %v to %v, %.2f of what its gradient says", s.before, s.after, taken)
+	}
+	if len(s.still) > c.still {
+		t.Errorf("%d of %d parameters have no gradient, %d are allowed: %q", len(s.still), s.tensors, c.still, s.still)
+	}
+	// A step this small rounds to nothing in tensors whose gradient is small
+	// beside the others'.
+	if s.moved < s.tensors*4/5 {
+		t.Errorf("the step changed %d of %d parameters", s.moved, s.tensors)
+	}
+	row = append(row, fmt.Sprintf("%.4f", s.before), fmt.Sprintf("%.4f", s.after), fmt.Sprintf("%.2f", (s.before-s.after)/s.wanted), fmt.Sprintf("%d of %d", s.moved, s.tensors), fmt.Sprint(len(s.still)))
+
+	// As a teacher.
+	taps := suggestedTaps(t, path)
+	if d := cmp.Diff(c.taps, taps); d != "" {
+		t.Errorf("suggested taps -want +got:\n%s", d)
+	}
+	// As a student: attention is taught where teachers are looked at.
+	student, err := model.Graph(1, student.Infer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var theirs, own []string
+	for _, tap := range taps {
+		theirs = append(theirs, tap[strings.LastIndexByte(tap, ' ')+1:])
+	}
+	for _, tap := range student.Taps {
+		s := tap.Node.Shape()
+		own = append(own, fmt.Sprintf("%dx%dx%d", s[3], s[1], s[2]))
+	}
+	if d := cmp.Diff(theirs, own); d != "" {
+		t.Errorf("sizes of the student's taps -teacher's +student's:\n%s", d)
+	}
+	return row
+}
+
+// scoresOf returns a copy of a model that ends in a softmax, without it.
+func scoresOf(t *testing.T, m *onnx.Model) *onnx.Model {
+	t.Helper()
+	m = m.Clone()
+	last := m.Graph.Producer(m.Graph.Outputs[0].Name)
+	if last.Op != "Softmax" {
+		t.Fatalf("the model ends in %v", last)
+	}
+	m.Graph.Outputs[0].Name = last.Inputs[0]
+	m.Strip()
+	return m
+}
+
+// suggestedTaps lists the taps that teachers.Inspect suggests, in graph order.
+func suggestedTaps(t *testing.T, path string) (taps []string) {
+	t.Helper()
+	r, err := teachers.Inspect(path, teachers.InspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Problem != "" {
+		t.Errorf("as a teacher: %s", r.Problem)
+	}
+	for _, tap := range r.Taps {
+		if tap.Suggested {
+			taps = append(taps, fmt.Sprintf("%s %dx%dx%d", tap.Name, tap.C, tap.H, tap.W))
+		}
+	}
+	return taps
+}
+
+// TestNetworksOfOthersMadeNew imports the networks to be trained from scratch:
+// normalisations unfolded, which leaves their answers as they are, fresh
+// parameters and a fresh head for another number of classes.
+func TestNetworksOfOthersMadeNew(t *testing.T) {
+	golden := readNetworkGolden(t)
+	table := &bytes.Buffer{}
+	w := tabwriter.NewWriter(table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "network\tparameters\tunfolded\tapart\tloss from scratch\tafter a step\tof what was wanted")
+	for _, c := range conformanceNetworks {
+		if testing.Short() && !c.short {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			const n, classes = 3, 7
+			g := golden[c.name]
+			m, err := onnx.ReadFile(filepath.Join(networkFolder, c.name+".onnx"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			images := channelsLast(networkImages(n, g.Height, g.Width), n, 3, g.Height, g.Width)
+			kept, err := student.ImportModel(m, student.ImportOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			unfolded, err := student.ImportModel(m, student.ImportOptions{UnfoldBatchNorm: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := apart(inferred(t, unfolded.Model, images, n), g.Logits)
+			if !(d <= 2*sameNetwork) { // PyTorch's rounding and ours
+				t.Errorf("unfolded, the logits differ from PyTorch's by %.1e of the largest", d)
+			}
+			fresh, err := student.ImportModel(m, student.ImportOptions{Init: student.Random, Seed: 3, Classes: classes, ReplaceHead: true, UnfoldBatchNorm: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := descend(t, fresh.Model, images, n)
+			if fresh.Model.Spec().Classes != classes {
+				t.Errorf("%d classes, want %d", fresh.Model.Spec().Classes, classes)
+			}
+			if taken := (s.before - s.after) / s.wanted; !(math.Abs(taken-1) <= straight) {
+				t.Errorf("one step took the loss from %v to %v, %.2f of what its gradient says", s.before, s.after, taken)
+			}
+			fmt.Fprintf(w, "%s\t%d\t%d\t%.1e\t%.4f\t%.4f\t%.2f\n", c.name, learned(kept.Model), learned(unfolded.Model), d, s.before, s.after, (s.before-s.after)/s.wanted)
+		})
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", table)
+}
+
+// learned counts the trainable elements.
+func learned(m *student.Model) (n int) {
+	for _, p := range m.Params() {
+		if p.Trainable {
+			n += p.Len()
+		}
+	}
+	return n
+}
