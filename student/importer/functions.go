@@ -11,9 +11,9 @@ import (
 // Bounds on what calls of functions may grow into. A function that calls one
 // twice that calls one twice ... would double a file with every line.
 const (
-	maxGrowth = 16       // times the bytes the nodes of the file take in memory ...
-	minGrowth = 16 << 20 // ... beside this many
-	maxCalls  = 64       // functions inside each other
+	maxGrowth = 4       // times the bytes the nodes of the file take in memory ...
+	minGrowth = 4 << 20 // ... beside this many, which some 10,000 nodes take
+	maxCalls  = 64      // functions inside each other
 
 	longestPrefix = 100 // bytes of a call's name that names in its body begin with
 )

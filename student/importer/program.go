@@ -107,6 +107,9 @@ func domainOf(d string) string {
 }
 
 // ReadFile reads a model and the files its tensors lie in, then as Read does.
+// It allocates twice the size of the file, for its bytes and for the tensors in
+// them: for 100 MB that is 210 MB and 32 ms, measured on an AMD EPYC by
+// BenchmarkImport, where onnx-go alone takes 733 MB and 260 ms.
 func ReadFile(path string) (*Program, error) {
 	m, err := onnx.ReadFile(path)
 	if err != nil {
@@ -130,10 +133,10 @@ func ReadFile(path string) (*Program, error) {
 // and those of other domains become calls like any other.
 //
 // Memory follows the file. Large constants are shared with m; those of half
-// precision take twice their size once more. Beside them a call for each node
-// is kept, at most 16 times as many as the file has where functions are called
-// often, and a file made to waste memory gets at most 1,500 bytes for each of
-// its own, and 16 MB.
+// precision take twice their size once more. Beside them each node becomes a
+// call, and a call of a function those of its body: a file made to waste memory
+// has at most 1,000 bytes allocated for each of its own, and 40 MB where it has
+// functions.
 func Read(m *onnx.Model) (*Program, error) {
 	if err := onnx.Check(m); err != nil {
 		return nil, fmt.Errorf("importer: %w", err)
