@@ -12,7 +12,18 @@ import (
 
 // basicCases are the cases of the elementary operators.
 func basicCases() []Case {
-	return slices.Concat(elementwiseCases(), reduceCases(), shapeCases(), softmaxCases(), attentionCases(), gradientCases())
+	return slices.Concat(perSample(elementwiseCases()), reduceCases(), perSample(shapeCases()), perSample(softmaxCases()), perSample(attentionCases()),
+		gradientCases())
+}
+
+// perSample marks the operands of cases as batches, save scalars and vectors.
+func perSample(cases []Case) []Case {
+	for _, c := range cases {
+		for i := range c.Inputs {
+			c.Inputs[i].Samples = c.Inputs[i].Shape.Dims() > 1
+		}
+	}
+	return cases
 }
 
 // gap keeps central differences, of step 1e-5, well off a kink at zero.
@@ -194,16 +205,16 @@ func reduceCases() []Case {
 		{Name: "Mean of an activation", Inputs: inputs(any4), Build: unary(op.Mean), Reference: mean},
 		{Name: "BroadcastScalar to an activation", Inputs: inputs(tensor.Shape{}), Build: broadcast(op.BroadcastScalar, any4...),
 			Reference: takeFrom(120, first)},
-		{Name: "SumRows of a matrix", Inputs: inputs(tensor.Shape{3, 4}), Build: unary(op.SumRows),
+		{Name: "SumRows of a matrix", Inputs: batches(tensor.Shape{3, 4}), Build: unary(op.SumRows),
 			Reference: sumOver(3, func(i int) int { return i / 4 })},
-		{Name: "SumRows of a row", Inputs: inputs(tensor.Shape{1, 4}), Build: unary(op.SumRows), Reference: sumOver(1, first)},
-		{Name: "SumRows of maps of vectors", Inputs: inputs(tensor.Shape{2, 3, 4}), Build: unary(op.SumRows),
+		{Name: "SumRows of a row", Inputs: batches(tensor.Shape{1, 4}), Build: unary(op.SumRows), Reference: sumOver(1, first)},
+		{Name: "SumRows of maps of vectors", Inputs: batches(tensor.Shape{2, 3, 4}), Build: unary(op.SumRows),
 			Reference: sumOver(6, func(i int) int { return i / 4 })},
-		{Name: "SumRows of an activation sums channels", Inputs: inputs(any4), Build: unary(op.SumRows),
+		{Name: "SumRows of an activation sums channels", Inputs: batches(any4), Build: unary(op.SumRows),
 			Reference: sumOver(24, func(i int) int { return i / 5 })},
-		{Name: "BroadcastRows of a vector", Inputs: inputs(tensor.Shape{3}), Build: by(op.BroadcastRows, 4),
+		{Name: "BroadcastRows of a vector", Inputs: batches(tensor.Shape{3}), Build: by(op.BroadcastRows, 4),
 			Reference: takeFrom(12, func(i int) int { return i / 4 })},
-		{Name: "BroadcastRows of a map to an activation", Inputs: inputs(any4[:3]), Build: by(op.BroadcastRows, 5),
+		{Name: "BroadcastRows of a map to an activation", Inputs: batches(any4[:3]), Build: by(op.BroadcastRows, 5),
 			Reference: takeFrom(120, func(i int) int { return i / 5 })},
 		{Name: "SumChannels of a matrix", Inputs: inputs(tensor.Shape{4, 3}), Build: unary(op.SumChannels),
 			Reference: sumOver(3, func(i int) int { return i % 3 })},
@@ -213,13 +224,13 @@ func reduceCases() []Case {
 			Reference: takeFrom(12, func(i int) int { return i % 3 })},
 		{Name: "BroadcastChannels to an activation", Inputs: inputs(tensor.Shape{5}), Build: broadcast(op.BroadcastChannels, any4...),
 			Reference: takeFrom(120, func(i int) int { return i % 5 })},
-		{Name: "NormRows with nothing too short", Inputs: inputs(tensor.Shape{3, 4}), Build: by(op.NormRows, 0.0), Reference: norms(4, 0)},
+		{Name: "NormRows with nothing too short", Inputs: batches(tensor.Shape{3, 4}), Build: by(op.NormRows, 0.0), Reference: norms(4, 0)},
 		{Name: "NormRows with a row below the least norm", Inputs: longAndShort, Build: by(op.NormRows, 0.1), Reference: norms(3, 0.1)},
-		{Name: "L2Normalize with nothing too short", Inputs: inputs(tensor.Shape{3, 4}), Build: by(op.L2Normalize, 1e-12),
+		{Name: "L2Normalize with nothing too short", Inputs: batches(tensor.Shape{3, 4}), Build: by(op.L2Normalize, 1e-12),
 			Reference: normalised(4, 1e-12)},
 		{Name: "L2Normalize with a row below the least norm", Inputs: longAndShort, Build: by(op.L2Normalize, 0.1),
 			Reference: normalised(3, 0.1)},
-		{Name: "L2Normalize of one row", Inputs: inputs(tensor.Shape{1, 6}), Build: by(op.L2Normalize, 1e-12), Reference: normalised(6, 1e-12)},
+		{Name: "L2Normalize of one row", Inputs: batches(tensor.Shape{1, 6}), Build: by(op.L2Normalize, 1e-12), Reference: normalised(6, 1e-12)},
 	}
 }
 
