@@ -116,7 +116,7 @@ func learnerForBenchmark(b testing.TB, name string, batch int, opts ...vm.Option
 		s.Labels[i] = i % classes
 		s.Signals.Logits[i*classes+s.Labels[i]] = 5
 	}
-	l, err := NewLearner(model, batch, normalizer, Objective{c.Loss, true, pairs}, optimizer, opts...)
+	l, err := NewLearner(model, batch, normalizer, Objective{LossConfig: c.Loss, Teacher: true, Pairs: pairs}, optimizer, opts...)
 	must(err)
 	b.Cleanup(func() { l.Close() })
 	return l, s

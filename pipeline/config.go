@@ -59,17 +59,33 @@ type DataConfig struct {
 
 // StudentConfig says which network is trained.
 type StudentConfig struct {
-	Architecture string   `yaml:"architecture"` // zoo.Parse
+	Architecture string   `yaml:"architecture"` // zoo.Parse, or the path of an .onnx file whose network is trained
 	Taps         []string `yaml:"taps"`         // the student's side of the tap pairs, in the teacher's order; empty pairs by resolution
-	Preprocess   string   `yaml:"preprocess"`   // preprocess.Parse; auto is the mean and std of the training set
+	Preprocess   string   `yaml:"preprocess"`   // preprocess.Parse; auto is the mean and std of the training set, with a file's weights kept what they were trained with
+
+	// Of a network from a file only.
+	Init            string `yaml:"init,omitempty"`              // keep or random: where its parameters start; empty is keep
+	ReplaceHead     bool   `yaml:"replace_head,omitempty"`      // a new classifier where the file's has another number of classes
+	UnfoldBatchNorm bool   `yaml:"unfold_batch_norm,omitempty"` // batch normalisation again behind convolutions it was folded into
 }
 
-// LossConfig weighs the objective: (1-Alpha)·CE + Alpha·KD + Attention.Beta·Σ AT.
+// InitKeep and InitRandom are what StudentConfig.Init can be.
+const (
+	InitKeep   = "keep"
+	InitRandom = "random"
+)
+
+// LossConfig weighs the objective: (1-Alpha)·CE + Alpha·KD + Attention.Beta·Σ AT
+// + GradientBeta·½‖J_S − J_T‖.
 type LossConfig struct {
 	Alpha          float64         `yaml:"alpha"`           // share of KD in the classification loss, 0 to 1
 	Temperature    float64         `yaml:"temperature"`     // softens both softmaxes in KD
 	LabelSmoothing float64         `yaml:"label_smoothing"` // of CE, 0 to below 1
 	Attention      AttentionConfig `yaml:"attention"`
+
+	// GradientBeta weighs gradient-based attention transfer, see loss.Gradient;
+	// 0 is off. Its teacher must be a network that can be differentiated.
+	GradientBeta float64 `yaml:"gradient_beta,omitempty"`
 }
 
 // AttentionConfig weighs and shapes attention transfer.
@@ -159,6 +175,7 @@ var (
 	PadModes       = []string{"reflect", "zero"}
 	Layouts        = []string{"NCHW", "NHWC"}
 	Precisions     = []string{"float16", "float32"}
+	Inits          = []string{InitKeep, InitRandom}
 )
 
 // Default returns the recipe of Zagoruyko & Komodakis (2017) for CIFAR-10 with
@@ -219,8 +236,16 @@ func (c Config) Validate() error {
 	if _, err := preprocess.Parse(c.Student.Preprocess); err != nil {
 		errs = append(errs, fmt.Errorf("config: student.preprocess: %w", err))
 	}
-	if _, err := zoo.Parse(c.Student.Architecture); err != nil {
-		errs = append(errs, fmt.Errorf("config: student.architecture: %w", err))
+	if c.Student.Init != "" {
+		oneOf("student.init", c.Student.Init, Inits)
+	}
+	if s := c.Student; !s.IsFile() {
+		if _, err := zoo.Parse(s.Architecture); err != nil {
+			errs = append(errs, fmt.Errorf("config: student.architecture: %w; a path that ends in .onnx takes the network of that file", err))
+		}
+		if s.Init != "" || s.ReplaceHead || s.UnfoldBatchNorm {
+			bad("student.architecture", "is an .onnx file where init (--init), replace_head (--replace-head) or unfold_batch_norm (--unfold-bn) is set", fmt.Sprintf("%q", s.Architecture))
+		}
 	}
 	if n := len(c.Student.Taps); n > 0 && len(c.Teacher.Taps) > 0 && n != len(c.Teacher.Taps) {
 		bad("student.taps", fmt.Sprintf("pairs one by one with the %d teacher.taps", len(c.Teacher.Taps)), n)
@@ -239,6 +264,10 @@ func (c Config) Validate() error {
 	oneOf("loss.attention.decay", c.Loss.Attention.Decay, AttentionDecay)
 	number("loss.attention.power", c.Loss.Attention.Power, 1, 8, "lies between 1 and 8")
 	number("loss.attention.beta", c.Loss.Attention.Beta, 0, huge, "is 0 (off) or above")
+	number("loss.gradient_beta", c.Loss.GradientBeta, 0, huge, "is 0 (off) or above")
+	if c.Loss.GradientBeta > 0 && c.Teacher.Path == "" {
+		bad("loss.gradient_beta", "compares with a teacher, and none is named (--teacher)", c.Loss.GradientBeta)
+	}
 	number("training.epochs", float64(c.Training.Epochs), 1, huge, "is at least 1")
 	number("training.batch", float64(c.Training.Batch), 1, 1<<16, "lies between 1 and 65536")
 	oneOf("training.optimizer", c.Training.Optimizer, Optimizers)

@@ -80,6 +80,7 @@ func Export(ctx context.Context, folder Folder, path string, e ExportConfig, o O
 	if err := c.Validate(); err != nil {
 		return Parity{}, err
 	}
+	o.from = folder
 	u := newRun(c, o)
 	defer u.close()
 	if err := u.openData(ctx); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
@@ -17,6 +18,10 @@ type Folder string
 
 // Config is the resolved Config.
 func (f Folder) Config() string { return f.file("config.yaml") }
+
+// Architecture is the file whose network is the student's, as it was when the
+// run began; there is none for a student from the zoo.
+func (f Folder) Architecture() string { return f.file("architecture.onnx") }
 
 // Metrics is an EpochMetrics per line and, of a finished run, a FinalMetrics.
 func (f Folder) Metrics() string { return f.file("metrics.jsonl") }
@@ -69,10 +74,16 @@ func (f Folder) free() error {
 	return nil
 }
 
-// writeConfig begins a run: it makes the folder and saves the configuration.
-func (f Folder) writeConfig(c Config) error {
+// begin begins a run: it makes the folder and saves the configuration and,
+// where the student's network is from a file, that.
+func (f Folder) begin(c Config, architecture *onnx.Model) error {
 	if err := os.MkdirAll(string(f), 0o755); err != nil {
 		return fmt.Errorf("pipeline: run folder: %w", err)
+	}
+	if architecture != nil {
+		if err := architecture.WriteFile(f.Architecture()); err != nil {
+			return fmt.Errorf("pipeline: run folder: %w", err)
+		}
 	}
 	b, err := c.YAML()
 	if err != nil {

@@ -42,6 +42,8 @@ type Learner struct {
 	labels   []float32   // [batch, classes], one hot
 	logits   []float32   // [batch, classes], the teacher's; nil without KD
 	maps     [][]float32 // [batch, H, W] per pair
+	gradient []float32   // [batch, H, W, C], the teacher's, by the student's image; nil without gradient-based attention
+	units    GradientUnits
 	classes  int
 	terms    []loss.Term
 	total    *gorgonia.Node
@@ -55,6 +57,10 @@ type Objective struct {
 	LossConfig
 	Teacher bool      // samples bring a teacher's signals; without them the loss is CE alone
 	Pairs   []TapPair // of attention transfer, in the order of the signals' maps; none is no attention
+
+	// Gradient is for LossConfig.GradientBeta above 0: the signals then have the
+	// teacher's gradient behind the pairs' maps.
+	Gradient GradientUnits
 }
 
 // NewLearner builds the training graph of model for batches of exactly batch
@@ -93,9 +99,9 @@ func NewLearner(model *student.Model, batch int, normalizer *preprocess.Normaliz
 	return l, nil
 }
 
-// objective adds (1-α)·CE + α·KD + β·Σ AT to the graph (METHOD: Hinton, Vinyals
-// & Dean 2015; Zagoruyko & Komodakis 2017, section 3.1). Without a teacher it
-// is CE alone.
+// objective adds (1-α)·CE + α·KD + β·Σ AT + β_J·½‖J_S − J_T‖ to the graph (Hinton,
+// Vinyals & Dean 2015; Zagoruyko & Komodakis 2017, sections 3.1 and 3.2). Without
+// a teacher it is CE alone.
 func (l *Learner) objective(o Objective) error {
 	batch := l.graph.Image.Shape()[0]
 	var err error
@@ -145,8 +151,32 @@ func (l *Learner) objective(o Objective) error {
 		}
 		l.weights = append(l.weights, l.terms[len(l.terms)-1].Weight.Value().(*gorgonia.F32))
 	}
+	if o.Teacher && o.GradientBeta > 0 {
+		if err := l.addGradient(ce, o); err != nil {
+			return err
+		}
+	}
 	l.total, err = loss.Total(l.terms)
 	return err
+}
+
+// addGradient adds gradient-based attention transfer.
+func (l *Learner) addGradient(ce *gorgonia.Node, o Objective) error {
+	image := l.graph.Image
+	own, err := loss.InputGradient(ce, image)
+	if err != nil {
+		return err
+	}
+	theirs, values, err := l.newInput("loss/gradient/teacher", image.Shape()...)
+	if err != nil {
+		return err
+	}
+	l.gradient, l.units = values, o.Gradient
+	n, err := loss.Gradient(own, theirs)
+	if err != nil {
+		return err
+	}
+	return l.add("gradient", n, o.GradientBeta)
 }
 
 // newInput adds a float32 input to the graph and returns it with its memory.
@@ -192,7 +222,7 @@ func (l *Learner) Compute(s *Sample, _ bool) (engine.Output, error) {
 	for i, label := range s.Labels {
 		l.labels[i*l.classes+label] = 1
 	}
-	if l.logits != nil || len(l.maps) > 0 {
+	if l.logits != nil || len(l.maps) > 0 || l.gradient != nil {
 		if err := l.setSignals(s.Signals); err != nil {
 			return engine.Output{}, err
 		}
@@ -230,6 +260,12 @@ func (l *Learner) setSignals(s *teachers.Signals) error {
 			return fmt.Errorf("pipeline: teacher's map %s has %d values for a batch that wants %d", s.Maps[i].Tap, len(s.Maps[i].Data), len(m))
 		}
 		copy(m, s.Maps[i].Data)
+	}
+	if l.gradient != nil {
+		if len(s.Maps) != len(l.maps)+1 || len(s.Maps[len(l.maps)].Data) != len(l.gradient) {
+			return fmt.Errorf("pipeline: the objective compares gradients of %d values, and the teacher's signals have none such", len(l.gradient))
+		}
+		l.units.convert(l.gradient, s.Maps[len(l.maps)].Data)
 	}
 	return nil
 }

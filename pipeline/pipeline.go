@@ -32,6 +32,8 @@ type Options struct {
 	// Verbose says how much memory the training graph takes and, at the end,
 	// how much the process took at most.
 	Verbose bool
+
+	from Folder // the run that is taken up; empty for a new one
 }
 
 // Train distils a student as c says and leaves it, with all that is needed to
@@ -49,7 +51,7 @@ func Train(ctx context.Context, c Config, folder Folder, o Options) (*FinalMetri
 		return nil, err
 	}
 	defer u.close()
-	if err := folder.writeConfig(u.config); err != nil {
+	if err := folder.begin(u.config, u.studentONNX); err != nil {
 		return nil, err
 	}
 	return u.train(ctx, folder, Progress{ConfigHash: u.hash, TeacherSHA256: u.teacherSHA}, nil)
@@ -67,6 +69,7 @@ func Resume(ctx context.Context, folder Folder, o Options) (*FinalMetrics, error
 		return final, err
 	}
 	c.Resources.Cache = cmp.Or(o.Cache, c.Resources.Cache)
+	o.from = folder
 	u, err := prepare(ctx, c, o)
 	if err != nil {
 		return nil, err

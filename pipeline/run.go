@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/student"
@@ -35,6 +36,10 @@ type run struct {
 	preprocess preprocess.Spec
 	normalizer *preprocess.Normalizer
 
+	studentFile string      // whose network is the student's; empty for one from the zoo
+	studentONNX *onnx.Model // what it holds
+	studentSHA  string      // of that
+
 	model     *student.Model
 	optimizer optim.Optimizer
 	schedule  optim.Schedule
@@ -51,6 +56,7 @@ type run struct {
 	teacherSHA  string
 	teacherTop1 float64 // on the validation samples it was checked with
 	pairs       []TapPair
+	gradient    GradientUnits // how the teacher's gradients become the student's
 }
 
 func newRun(c Config, o Options) *run {
@@ -140,16 +146,30 @@ func openSet(ctx context.Context, c DataConfig, seed uint64, evalOnly bool, r Re
 // makeStudent makes the network with fresh parameters and says how its images
 // are normalised.
 func (u *run) makeStudent(ctx context.Context) error {
-	architecture, err := zoo.Parse(u.config.Student.Architecture)
-	if err != nil {
-		return err
-	}
 	image := student.Shape{H: u.data.H, W: u.data.W, C: u.data.C}
-	if u.model, err = student.New(architecture, student.Spec{Image: image, Classes: len(u.data.Classes)}, u.config.Training.Seed); err != nil {
-		return err
+	spec := student.Spec{Image: image, Classes: len(u.data.Classes)}
+	var err error
+	if u.config.Student.IsFile() {
+		if err := u.importStudent(spec); err != nil {
+			return err
+		}
+	} else {
+		architecture, err := zoo.Parse(u.config.Student.Architecture)
+		if err != nil {
+			return err
+		}
+		if u.model, err = student.New(architecture, spec, u.config.Training.Seed); err != nil {
+			return err
+		}
 	}
 	if u.preprocess, err = preprocess.Parse(u.config.Student.Preprocess); err != nil {
 		return err
+	}
+	if !u.preprocess.Known() && u.config.Student.keeps() {
+		if u.preprocess, err = u.importedPreprocess(ctx); err != nil {
+			return err
+		}
+		u.config.Student.Preprocess = u.preprocess.String()
 	}
 	if !u.preprocess.Known() {
 		if u.preprocess, err = measurePixels(ctx, u.data.Train); err != nil {
@@ -210,7 +230,7 @@ func (u *run) makeLearner(context.Context) error {
 	if err := u.schedule.Validate(); err != nil {
 		return err
 	}
-	if u.learner, err = NewLearner(u.model, t.Batch, u.normalizer, Objective{u.config.Loss, u.teacher != nil, u.pairs}, u.optimizer, u.machineOptions()...); err != nil {
+	if u.learner, err = NewLearner(u.model, t.Batch, u.normalizer, Objective{LossConfig: u.config.Loss, Teacher: u.teacher != nil, Pairs: u.pairs, Gradient: u.gradient}, u.optimizer, u.machineOptions()...); err != nil {
 		return err
 	}
 	u.closers = append(u.closers, u.learner)
@@ -230,6 +250,9 @@ func (u *run) makeLearner(context.Context) error {
 func (u *run) configHash() (string, error) {
 	c := u.config
 	c.Data.Path, c.Teacher.Path, c.Resources = u.data.Fingerprint, u.teacherSHA, ResourcesConfig{}
+	if c.Student.IsFile() {
+		c.Student.Architecture = u.studentSHA
+	}
 	b, err := c.YAML()
 	if err != nil {
 		return "", fmt.Errorf("pipeline: hashing the configuration: %w", err)
@@ -311,7 +334,7 @@ func inOrder(ctx context.Context, split *data.Split, batch int) iter.Seq2[*Sampl
 }
 
 func teacherBatch(b data.Batch) teachers.Batch {
-	return teachers.Batch{Pixels: b.Pixels, N: b.N, H: b.H, W: b.W, C: b.C, Samples: b.Samples, View: b.View}
+	return teachers.Batch{Pixels: b.Pixels, N: b.N, H: b.H, W: b.W, C: b.C, Samples: b.Samples, View: b.View, Labels: b.Labels}
 }
 
 // timeStep times one step without learning from it.

@@ -71,6 +71,15 @@ func (u *run) openTeacher(ctx context.Context) error {
 	if err := u.checkTeacher(session, check); err != nil {
 		return err
 	}
+	attach := func(*teachers.Session) error { return nil }
+	if u.config.Loss.GradientBeta > 0 {
+		if attach, err = u.differentiate(session.Spec()); err != nil {
+			return err
+		}
+	}
+	if err := attach(session); err != nil {
+		return err
+	}
 	return u.openSignals(session, func() (teachers.Teacher, error) {
 		again, err := teachers.Open(c.Path, o)
 		if err != nil {
@@ -79,6 +88,9 @@ func (u *run) openTeacher(ctx context.Context) error {
 		err = again.SetPreprocess(spec)
 		if hash := again.Spec().Hash; err == nil && hash != u.teacherSHA {
 			err = fmt.Errorf("pipeline: %s has changed since the run began; restore it and go on with --resume", c.Path)
+		}
+		if err == nil {
+			err = attach(again)
 		}
 		if err != nil {
 			again.Close()

@@ -14,7 +14,7 @@ const GradientTap = "gradient"
 // The names of a gradient model's values; its image input may have any other.
 const (
 	GradientLabels = "labels"   // float32 [batch, classes]: one hot, in the teacher's class order
-	GradientOutput = "gradient" // float32, of the image's shape
+	GradientOutput = "gradient" // float32 [batch, C, H, W]
 )
 
 // gradientModel is a second model, which tells how a teacher's cross-entropy
@@ -30,9 +30,10 @@ type gradientModel struct {
 // image's channels and keeps its signs and lengths. Batches must then bring
 // Labels.
 //
-// m computes it, of any batch: from an image input like the teacher's and
-// one-hot labels GradientLabels to GradientOutput. Whoever made m from the
-// teacher's file vouches for it. It is loaded and tried on two images here.
+// m computes it, of any batch: from an image [batch, C, H, W], NCHW whatever the
+// teacher takes, and one-hot labels GradientLabels to GradientOutput. Whoever
+// made m from the teacher's file vouches for it. It is loaded and tried on two
+// images here.
 func (s *Session) AttachGradient(m *onnx.Model, threads int) error {
 	if s.gradient != nil {
 		return fmt.Errorf("teachers: %s has a gradient attached already", s.spec.Name)
@@ -54,7 +55,7 @@ func (s *Session) AttachGradient(m *onnx.Model, threads int) error {
 	}
 	spec := s.spec
 	out, err := session.Run([]ort.Tensor{
-		{Type: onnx.Float32, Dims: spec.Layout.dims(2, spec.H, spec.W, spec.C), F32: make([]float32, 2*spec.H*spec.W*spec.C)},
+		{Type: onnx.Float32, Dims: NCHW.dims(2, spec.H, spec.W, spec.C), F32: make([]float32, 2*spec.H*spec.W*spec.C)},
 		{Type: onnx.Float32, Dims: []int64{2, int64(s.teacherClasses)}, F32: make([]float32, 2*s.teacherClasses)},
 	}, nil)
 	if err == nil && len(out[0].F32) != 2*spec.H*spec.W*spec.C {
@@ -100,25 +101,32 @@ func (g *gradientModel) run(s *Session, b Batch, i, j int, image ort.Tensor, dat
 		}
 		labels.F32[k*s.teacherClasses+label] = 1
 	}
+	size, pixels, channels := s.spec.H*s.spec.W*s.spec.C, s.spec.H*s.spec.W, s.spec.C
+	if s.spec.Layout == NHWC {
+		image.Dims = NCHW.dims(full, s.spec.H, s.spec.W, channels)
+		turned := make([]float32, len(image.F32))
+		for k := range full {
+			exchange(turned[k*size:(k+1)*size], image.F32[k*size:(k+1)*size], pixels, channels)
+		}
+		image.F32 = turned
+	}
 	out, err := g.session.Run([]ort.Tensor{image, labels}, nil)
 	if err != nil {
 		return fmt.Errorf("teachers: gradient of %s: %w", s.spec.Name, err)
 	}
-	size := s.spec.H * s.spec.W * s.spec.C
-	if s.spec.Layout == NHWC {
-		copy(data[i*size:j*size], out[0].F32)
-		return nil
-	}
-	pixels, channels := s.spec.H*s.spec.W, s.spec.C
 	for k := range j - i {
-		from, to := out[0].F32[k*size:(k+1)*size], data[(i+k)*size:(i+k+1)*size]
-		for c := range channels {
-			for p, v := range from[c*pixels : (c+1)*pixels] {
-				to[p*channels+c] = v
-			}
-		}
+		exchange(data[(i+k)*size:(i+k+1)*size], out[0].F32[k*size:(k+1)*size], channels, pixels)
 	}
 	return nil
+}
+
+// exchange writes the matrix src [rows, cols] to dst as [cols, rows].
+func exchange(dst, src []float32, rows, cols int) {
+	for r := range rows {
+		for c, v := range src[r*cols : (r+1)*cols] {
+			dst[c*rows+r] = v
+		}
+	}
 }
 
 // checkLabels returns an error where a batch's labels do not name one of so

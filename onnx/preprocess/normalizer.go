@@ -12,26 +12,44 @@ type Normalizer struct {
 	table    [][256]float32 // table[c][byte]
 }
 
+// at is the value of a list for channel c: its own, that of all, or none.
+func at(l []float64, c int, none float64) float64 {
+	switch len(l) {
+	case 0:
+		return none
+	case 1:
+		return l[0]
+	}
+	return l[c]
+}
+
+// Slopes returns, for each channel of the model's input, which channel of a
+// pixel it reads and by how much it changes with that byte: Scale/Std. It is
+// what a gradient by the input is multiplied with to become one by the byte. It
+// fails as Check does.
+func (s Spec) Slopes(channels int) (source []int, slope []float64, err error) {
+	if err := s.Check(channels); err != nil {
+		return nil, nil, err
+	}
+	for c := range channels {
+		from := c
+		if s.Order == BGR {
+			from = channels - 1 - c
+		}
+		source = append(source, from)
+		slope = append(slope, s.Scale/at(s.Std, c, 1))
+	}
+	return source, slope, nil
+}
+
 // Normalizer prepares s for images of 1 or 3 channels. It fails as Check does.
 func (s Spec) Normalizer(channels int) (*Normalizer, error) {
-	if err := s.Check(channels); err != nil {
+	source, _, err := s.Slopes(channels)
+	if err != nil {
 		return nil, err
 	}
-	at := func(l []float64, c int, none float64) float64 {
-		switch len(l) {
-		case 0:
-			return none
-		case 1:
-			return l[0]
-		}
-		return l[c]
-	}
-	n := &Normalizer{channels: channels, source: make([]int, channels), table: make([][256]float32, channels)}
+	n := &Normalizer{channels: channels, source: source, table: make([][256]float32, channels)}
 	for c := range channels {
-		n.source[c] = c
-		if s.Order == BGR {
-			n.source[c] = channels - 1 - c
-		}
 		mean, std := at(s.Mean, c, 0), at(s.Std, c, 1)
 		for v := range 256 {
 			n.table[c][v] = float32((float64(v)*s.Scale - mean) / std)

@@ -9,7 +9,8 @@ layer while a class builds itself. Weights are random and well scaled; the
 running statistics of batch normalisation come from passes in training mode.
 
 golden.json has the logits of PyTorch, in evaluation, for SAMPLES images that are
-a formula (`pictures`), so that nothing but the logits is stored.
+a formula (`pictures`), so that the images need not be stored, and some of the
+gradient by them of the cross-entropy.
 """
 import contextlib
 import json
@@ -267,6 +268,19 @@ def as_keras(model, h, w):
     return helper.make_model(graph, producer_name="tf2onnx", opset_imports=list(model.opset_import), ir_version=model.ir_version)
 
 
+def gradient(net, images):
+    """The gradient by the images of each one's cross-entropy, sample i labelled i, in float64: its
+    length for each image, and 40 elements of it, NCHW, those of greatest size among many."""
+    net = net.double()
+    x = images.double().requires_grad_(True)
+    (j,) = torch.autograd.grad(F.cross_entropy(net(x), torch.arange(len(images)), reduction="sum"), x)
+    flat = j.reshape(-1)
+    spread = torch.arange(0, len(flat), 7)
+    places = spread[flat[spread].abs().argsort(descending=True)[:40]].tolist()
+    short = lambda values: [float(f"{v:.8g}") for v in values]
+    return short(j.reshape(len(images), -1).norm(dim=1).tolist()), places, short(flat[places].tolist())
+
+
 def main(names):
     os.makedirs(OUT, exist_ok=True)
     golden_path = os.path.join(OUT, "golden.json")
@@ -287,10 +301,12 @@ def main(names):
         with torch.no_grad():
             logits = net(pictures(0, SAMPLES, h, w)).double().numpy()
         assert np.isfinite(logits).all()
+        lengths, places, values = gradient(net, pictures(0, SAMPLES, h, w))
         golden[name] = {
             "name": name, "opset": opset, "mode": mode, "height": h, "width": w,
             "parameters": sum(p.numel() for p in net.parameters()),
             "logits": [float(f"{v:.8g}") for v in logits.ravel()],
+            "gradient": {"norms": lengths, "at": places, "values": values},
         }
         print(f"{name}: {os.path.getsize(path)} bytes, {len(model.graph.node)} nodes, {golden[name]['parameters']} parameters, "
               f"logits {logits.min():.2f} to {logits.max():.2f}, between images {logits.std(0).mean():.2f}, "

@@ -1,0 +1,79 @@
+package pipeline
+
+import (
+	"fmt"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/teachers"
+)
+
+// GradientUnits turn a gradient by the teacher's input into one by the
+// student's. Both are made from the same bytes, normalised each in its own way:
+// what a network feels of a byte is divided among other units. The zero value
+// leaves gradients as they are.
+type GradientUnits struct {
+	source []int     // the teacher's channel for each of the student's
+	gain   []float32 // what its gradient is multiplied with
+}
+
+// NewGradientUnits returns the units between two ways of normalising images of
+// 1 or 3 channels.
+func NewGradientUnits(teacher, student preprocess.Spec, channels int) (GradientUnits, error) {
+	theirs, theirSlope, err := teacher.Slopes(channels)
+	if err != nil {
+		return GradientUnits{}, fmt.Errorf("pipeline: teacher: %w", err)
+	}
+	own, ownSlope, err := student.Slopes(channels)
+	if err != nil {
+		return GradientUnits{}, fmt.Errorf("pipeline: student: %w", err)
+	}
+	u := GradientUnits{source: make([]int, channels), gain: make([]float32, channels)}
+	for c, pixel := range own {
+		for k, from := range theirs {
+			if from == pixel {
+				u.source[c], u.gain[c] = k, float32(theirSlope[k]/ownSlope[c])
+			}
+		}
+	}
+	return u, nil
+}
+
+// convert writes the teacher's gradients src [..., C] to dst in the student's
+// units.
+func (u GradientUnits) convert(dst, src []float32) {
+	if len(u.gain) == 0 {
+		copy(dst, src)
+		return
+	}
+	channels := len(u.gain)
+	for c, gain := range u.gain {
+		for i, from := c, u.source[c]; i < len(dst); i, from = i+channels, from+channels {
+			dst[i] = gain * src[from]
+		}
+	}
+}
+
+// differentiate makes the model that tells a teacher's gradient by its image, and
+// returns what attaches it to a session of the teacher.
+func (u *run) differentiate(teacher teachers.Spec) (attach func(*teachers.Session) error, err error) {
+	if got, want := [3]int{teacher.H, teacher.W, teacher.C}, [3]int{u.data.H, u.data.W, u.data.C}; got != want {
+		return nil, fmt.Errorf("pipeline: gradients are compared pixel by pixel, and the teacher takes images of %dx%dx%d, the student of %dx%dx%d; bring them to one size with --size, or leave --gradient-beta out",
+			got[0], got[1], got[2], want[0], want[1], want[2])
+	}
+	if u.gradient, err = NewGradientUnits(teacher.Preprocess, u.preprocess, u.data.C); err != nil {
+		return nil, err
+	}
+	m, err := onnx.ReadFile(u.config.Teacher.Path)
+	if err != nil {
+		return nil, err
+	}
+	g, err := student.GradientModel(m, student.GradientOptions{
+		Output: u.config.Teacher.Output, Image: student.Shape{H: teacher.H, W: teacher.W, C: teacher.C}, Gradient: teachers.GradientOutput, Labels: teachers.GradientLabels,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("pipeline: %s cannot be differentiated by its image, which --gradient-beta needs: %w", teacher.Name, err)
+	}
+	return func(s *teachers.Session) error { return s.AttachGradient(g, u.config.Resources.Threads) }, nil
+}

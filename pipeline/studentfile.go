@@ -1,0 +1,101 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/teachers"
+)
+
+// IsFile reports whether the student's architecture is taken from an ONNX file
+// and not from the zoo.
+func (c StudentConfig) IsFile() bool {
+	return strings.EqualFold(filepath.Ext(c.Architecture), ".onnx")
+}
+
+// keeps reports whether training starts from the file's weights.
+func (c StudentConfig) keeps() bool { return c.IsFile() && c.Init != InitRandom }
+
+// importStudent makes the student of the network in a file, and says what was
+// made of it.
+func (u *run) importStudent(spec student.Spec) error {
+	c := &u.config.Student
+	var err error
+	if c.Architecture, err = filepath.Abs(c.Architecture); err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	u.studentFile = c.Architecture
+	if u.options.from != "" {
+		u.studentFile = u.options.from.Architecture() // a run goes on with the file it was started with
+	}
+	if u.studentONNX, err = onnx.ReadFile(u.studentFile); err != nil {
+		return err
+	}
+	encoded, err := u.studentONNX.Encode()
+	if err != nil {
+		return fmt.Errorf("pipeline: %s: %w", c.Architecture, err)
+	}
+	sum := sha256.Sum256(encoded)
+	u.studentSHA = hex.EncodeToString(sum[:])
+	init := student.Keep
+	if c.Init == InitRandom {
+		init = student.Random
+	}
+	imported, err := student.ImportModel(u.studentONNX, student.ImportOptions{
+		Init: init, Seed: u.config.Training.Seed, Classes: spec.Classes,
+		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, Image: spec.Image, Taps: c.Taps,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Architecture, err)
+	}
+	u.model = imported.Model
+	for _, note := range imported.Notes {
+		say(u.reporter, "import   %s", note)
+	}
+	switch got := u.model.Spec().Image; {
+	case got.C != spec.Image.C:
+		return fmt.Errorf("pipeline: %s takes images of %d channels, the data has %d; convert them with --channels %d", c.Architecture, got.C, spec.Image.C, got.C)
+	case got != spec.Image && got.H == got.W:
+		return fmt.Errorf("pipeline: %s takes images of %v, the data has %v; resize them with --size %d", c.Architecture, got, spec.Image, got.H)
+	case got != spec.Image:
+		return fmt.Errorf("pipeline: %s takes images of %v, the data has %v; use images of that size", c.Architecture, got, spec.Image)
+	}
+	return nil
+}
+
+// importedPreprocess settles how the images of a student are normalised whose
+// weights are kept: as its file says, else by the preset with which it
+// classifies the validation images best. It is unknown where the file says
+// nothing and its classes are not the data's.
+func (u *run) importedPreprocess(ctx context.Context) (preprocess.Spec, error) {
+	spec, found, err := preprocess.FromModel(u.studentONNX)
+	if err != nil {
+		return spec, fmt.Errorf("pipeline: %s: %w", u.studentFile, err)
+	}
+	if found && spec.Known() {
+		return spec, nil
+	}
+	o := TeacherConfig{}.session(u.data, u.config.Resources)
+	o.Map = teachers.MapNone
+	session, err := teachers.Open(u.studentFile, o)
+	if err != nil {
+		return spec, err
+	}
+	defer session.Close()
+	if session.Spec().Classes != len(u.data.Classes) {
+		say(u.reporter, "import   %s does not say how its images are normalised; taken are the training set's mean and std (--preprocess says it)", filepath.Base(u.studentFile))
+		return preprocess.Spec{}, nil
+	}
+	check, err := takeEvenly(ctx, u.data.Val, checkSamples)
+	if err != nil {
+		return spec, err
+	}
+	return findPreprocess(session, "", check, u.reporter)
+}
