@@ -156,7 +156,7 @@ func (g *Graph) write(o ExportOptions, inputs, outputs []Port, exact bool, tenso
 	for _, p := range outputs {
 		v := e.values[p.Node]
 		if q := g.params[p.Node]; q != nil && v == "" {
-			v = e.parameter(p.Node, q)
+			v = e.parameter(q)
 		}
 		if p.Elem != onnx.Float32 {
 			e.b.Name(p.Name + "/cast")
@@ -182,10 +182,13 @@ type exporter struct {
 	users  map[*gorgonia.Node]gorgonia.Nodes // among the nodes in order
 	values map[*gorgonia.Node]string         // the name of a node's value in the file
 	joined map[*gorgonia.Node]bool           // nodes that are part of the layer before them
-	output map[*gorgonia.Node]bool
-	exact  bool              // as write says
-	shared map[string]string // the name in the file of a tensor that several nodes read
-	err    error             // of the first constant that cannot be written
+	err    error                             // of the first constant that cannot be written
+
+	// waiting are nodes that are written where a reader turns out to need them.
+	waiting map[*gorgonia.Node]bool
+	output  map[*gorgonia.Node]bool
+	exact   bool              // as write says
+	shared  map[string]string // the name in the file of a tensor that several nodes read
 
 	tensors []*onnx.Tensor // written, in order
 	made    []*onnx.Tensor // by another exporter of the same layers; nil is none
@@ -202,6 +205,7 @@ func newExporter(g *Graph, b *onnx.Builder) *exporter {
 		values:    map[*gorgonia.Node]string{},
 		joined:    map[*gorgonia.Node]bool{},
 		output:    map[*gorgonia.Node]bool{},
+		waiting:   map[*gorgonia.Node]bool{},
 		shared:    map[string]string{},
 		unordered: map[*gorgonia.Node]tensor.Shape{},
 	}
@@ -221,10 +225,19 @@ func (e *exporter) emit(n *gorgonia.Node) error {
 	if e.joined[n] || e.values[n] != "" || e.g.params[n] != nil {
 		return nil // parameters are written by the nodes that read them
 	}
-	label := e.label(n)
-	e.b.Name(label)
-	in := e.g.operands(n)
+	in := e.stretch(n, e.g.operands(n))
+	if op.Kind(n) == "BroadcastTo" && !e.output[n] || e.pooledOnly(n) {
+		e.waiting[n] = true // for a reader that does not do it by itself
+		return nil
+	}
 	l := e.g.layers[n]
+	if l.kind == averagePooled || l.kind == maxPooled {
+		in = e.g.operands(in[0])
+	}
+	if err := e.ready(in); err != nil {
+		return err
+	}
+	e.b.Name(e.label(n))
 	switch l.kind {
 	case dense:
 		if e.g.layers[in[0]].kind == rows {
@@ -251,7 +264,7 @@ func (e *exporter) emit(n *gorgonia.Node) error {
 		if l.kind == maxPooled {
 			name = "GlobalMaxPool"
 		}
-		e.values[n] = e.b.Node(name, []string{e.values[e.g.operands(in[0])[0]]})
+		e.values[n] = e.b.Node(name, []string{e.values[in[0]]})
 		return nil
 	case normalisation:
 		return e.normalise(n, in[0], l)
@@ -266,21 +279,45 @@ func (e *exporter) emit(n *gorgonia.Node) error {
 			e.unordered[n] = s
 		}
 	}
-	if e.pooledOnly(n) {
-		return nil
-	}
-	names := make([]string, len(in))
-	for i, x := range in {
-		if p := e.g.params[x]; p != nil && e.values[x] == "" {
-			e.values[x] = e.parameter(x, p)
-		}
-		names[i] = e.values[x]
-	}
 	if e.exact && op.Kind(n) == "Reshape" {
+		if p := e.g.params[in[0]]; p != nil {
+			e.values[in[0]] = e.parameter(p)
+		}
 		e.reshape(n, in[0])
 		return nil
 	}
-	e.stretch(n, in, names)
+	return e.form(n, in)
+}
+
+// ready writes those of the nodes that wait for a reader.
+func (e *exporter) ready(nodes gorgonia.Nodes) error {
+	for _, n := range nodes {
+		if !e.waiting[n] {
+			continue
+		}
+		delete(e.waiting, n)
+		in := e.g.operands(n)
+		if err := e.ready(in); err != nil {
+			return err
+		}
+		e.b.Name(e.label(n))
+		if err := e.form(n, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// form appends the ONNX form of n's operator over operands in.
+func (e *exporter) form(n *gorgonia.Node, in gorgonia.Nodes) error {
+	label := e.label(n)
+	names := make([]string, len(in))
+	for i, x := range in {
+		if p := e.g.params[x]; p != nil && e.values[x] == "" {
+			e.values[x] = e.parameter(p)
+		}
+		names[i] = e.values[x]
+	}
 	o, ok := n.Op().(op.Operator)
 	switch c, constant := n.Op().(interface{ Value() gorgonia.Value }); {
 	case ok:
@@ -369,8 +406,9 @@ chain:
 // reshape appends a Reshape of x to exactly n's shape. Only the first axis is
 // told by the operand where both have the same: the batch of most values.
 func (e *exporter) reshape(n, x *gorgonia.Node) {
-	y, to := e.values[x], inFile(n.Shape())
+	y, to, label := e.values[x], inFile(n.Shape()), e.label(n)
 	if !sameOrder(x.Shape()) {
+		e.b.Name(label + "/layout")
 		y = e.b.Node("Transpose", []string{y}, onnx.AttrInts("perm", 0, 2, 3, 1))
 	}
 	if !sameOrder(n.Shape()) {
@@ -383,6 +421,7 @@ func (e *exporter) reshape(n, x *gorgonia.Node) {
 	if n.Shape()[0] == x.Shape()[0] {
 		target[0] = 0
 	}
+	e.b.Name(label)
 	y = e.b.Node("Reshape", []string{y, e.b.Initializer("shape", onnx.Int64s("", []int64{int64(len(target))}, target))})
 	if !sameOrder(n.Shape()) {
 		y = e.b.Node("Transpose", []string{y}, onnx.AttrInts("perm", 0, 3, 1, 2))
@@ -393,36 +432,27 @@ func (e *exporter) reshape(n, x *gorgonia.Node) {
 // stretching are operators whose ONNX form stretches its operands by itself.
 var stretching = []string{"Add", "Sub", "Mul", "Div", "Maximum", "Minimum", "PowOf", "Select"}
 
-// stretch names, in place of operands that were repeated for n's sake, what they
-// are repeated of, as long as some operand has each axis in full.
-func (e *exporter) stretch(n *gorgonia.Node, in gorgonia.Nodes, names []string) {
+// stretch returns n's operands with those that were repeated for n's sake
+// replaced by what they are repeated of, as long as some operand has each axis
+// in full.
+func (e *exporter) stretch(n *gorgonia.Node, in gorgonia.Nodes) gorgonia.Nodes {
 	if !slices.Contains(stretching, op.Kind(n)) {
-		return
+		return in
 	}
-	shapes := make([][]int, len(in))
+	in = slices.Clone(in)
 	for i, x := range in {
-		shapes[i] = x.Shape()
-	}
-	for i, x := range in {
-		if op.Kind(x) != "BroadcastTo" || e.g.params[x] != nil {
+		if op.Kind(x) != "BroadcastTo" || e.values[x] != "" {
 			continue
 		}
-		from := e.g.operands(x)[0]
-		short := shapes[i]
-		shapes[i] = from.Shape()
-		full := true
+		in[i] = e.g.operands(x)[0]
 		for axis, d := range n.Shape() {
-			full = full && slices.ContainsFunc(shapes, func(s []int) bool { return s[axis] == d })
-		}
-		if !full {
-			shapes[i] = short
-			continue
-		}
-		names[i] = e.values[from]
-		if p := e.g.params[from]; p != nil {
-			names[i] = e.parameter(from, p)
+			if !slices.ContainsFunc(in, func(y *gorgonia.Node) bool { return y.Shape()[axis] == d }) {
+				in[i] = x
+				break
+			}
 		}
 	}
+	return in
 }
 
 // beside names a tensor of the layer whose weight is given.
@@ -483,8 +513,8 @@ func (e *exporter) normalise(n, x *gorgonia.Node, l layer) error {
 	return nil
 }
 
-// parameter adds the tensor that a parameter's node is, unless it is there.
-func (e *exporter) parameter(n *gorgonia.Node, p *Param) string {
+// parameter adds the tensor that a parameter is, unless it is there.
+func (e *exporter) parameter(p *Param) string {
 	return e.once(p.Name, p.Name, p.Value.Shape(), p.float64s)
 }
 

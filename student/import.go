@@ -206,6 +206,7 @@ type program struct {
 	head    int          // the call of the last layer, -1 where none was found
 	replace bool         // by a fresh one
 	passed  map[int]bool // calls behind a replaced head that change the form alone
+	bias    string       // the constant that one of them adds
 	unfold  map[int]bool // convolutions that get a normalisation
 }
 
@@ -480,10 +481,10 @@ func (p *program) findHead() (classes int, passed map[int]bool) {
 			v = c.Inputs[0]
 		case c.Op == "Add" && constant(1) != nil:
 			passed[i] = true
-			v = c.Inputs[0]
+			v, p.bias = c.Inputs[0], c.Inputs[1]
 		case c.Op == "Add" && constant(0) != nil:
 			passed[i] = true
-			v = c.Inputs[1]
+			v, p.bias = c.Inputs[1], c.Inputs[0]
 		case c.Op == "Relu" || c.Op == "GlobalAveragePool" || c.Op == "AveragePool" || c.Op == "ReduceMean":
 			v = c.Inputs[0]
 		case c.Op == "Gemm" && constant(1) != nil && len(constant(1).Dims) == 2 && c.Node.Int("transA", 0) == 0:

@@ -498,11 +498,10 @@ func importMatMul(im *importing, c *importer.Call) ([]value, error) {
 		if fresh := im.freshHead(); fresh > 0 {
 			w = im.b.parameter(im.nameFor(b, Weight), Weight, []int{fresh, d[0]}, nil)
 			y := im.dense(x, w)
-			if y == nil || y.Dims() != 2 {
+			if im.program.bias == "" {
 				return im.fromImage(y, 2)
 			}
-			// A bias that the file adds apart is one of the fresh layer.
-			p := im.b.parameter(im.unique(im.label()+"/"+Bias.String()), Bias, []int{fresh}, nil)
+			p := im.b.parameter(im.nameFor(value{name: im.program.bias}, Bias), Bias, []int{fresh}, nil)
 			return im.fromImage(im.withBias(y, p), 2)
 		}
 		return im.fromImage(im.dense(x, im.flippedParameter(b, Weight)), 2)

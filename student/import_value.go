@@ -458,7 +458,12 @@ func (im *importing) transpose(n *gorgonia.Node, perm ...int) *gorgonia.Node {
 	if y := im.turns[key]; y != nil {
 		return y
 	}
-	y := im.op(op.Transpose(n, perm...))
+	label := im.label()
+	if im.call == nil || im.call.Op != "Transpose" {
+		label += "/layout"
+	}
+	made, err := op.Transpose(n, perm...)
+	y := im.b.put(label, made, err)
 	if y != nil {
 		im.turns[key], im.turned[y] = y, turn{n, perm}
 	}
