@@ -17,7 +17,7 @@ func TestCurvesAndTheirDerivatives(t *testing.T) {
 		"Softplus'": {Curve{Logistic, []Term{{1, [4]int{0, 1}}}}, Sigmoid},
 		"SiLU":      {Curve{Logistic, []Term{{1, x1}}}, SiLU},
 		"Gelu":      {Curve{Normal, []Term{{1, x1}}}, Gelu},
-		"GeluTanh":  {Curve{GeluTanhBasis, []Term{{0.5, [4]int{1}}, {0.5, x1}}}, GeluTanh},
+		"GeluTanh":  {Curve{GeluTanhBasis, []Term{{1, x1}}}, GeluTanh},
 		"Mish":      {Curve{MishBasis, []Term{{1, x1}}}, Mish},
 		"Erf'":      {Curve{Gaussian, []Term{{1, [4]int{0, 1}}}}, func(x float64) float64 { return math.Exp(-x * x) }},
 		"x³ - 2x":   {Curve{nil, []Term{{1, [4]int{3}}, {-2, [4]int{1}}}}, func(x float64) float64 { return x*x*x - 2*x }},
@@ -60,7 +60,7 @@ func TestPolynomialsEndAtZero(t *testing.T) {
 func TestActivationsFarFromZero(t *testing.T) {
 	zero, same, one := func(float64) float64 { return 0 }, func(x float64) float64 { return x }, func(float64) float64 { return 1 }
 	gelu, silu := Curve{Normal, []Term{{1, [4]int{1, 1}}}}, Curve{Logistic, []Term{{1, [4]int{1, 1}}}}
-	tanh := Curve{GeluTanhBasis, []Term{{0.5, [4]int{1}}, {0.5, [4]int{1, 1}}}}
+	tanh := Curve{GeluTanhBasis, []Term{{1, [4]int{1, 1}}}}
 	mish := Curve{MishBasis, []Term{{1, [4]int{1, 1}}}}
 	for name, c := range map[string]struct{ f, below, above func(x float64) float64 }{
 		"Sigmoid": {Sigmoid, zero, one}, "Softplus": {Softplus, zero, same}, "SiLU": {SiLU, zero, same},
@@ -92,6 +92,40 @@ func TestActivationsFarFromZero(t *testing.T) {
 	} {
 		if math.Abs(c.got-c.want) > 1e-13*math.Abs(c.want) {
 			t.Errorf("%s is %v, want %v", name, c.got, c.want)
+		}
+	}
+}
+
+// TestTablesAreAsGoodAsFloat32 holds what float32 elements get against the
+// function itself: relative to each value, in the tails and next to zero too.
+func TestTablesAreAsGoodAsFloat32(t *testing.T) {
+	gelu, mish := Curve{Normal, []Term{{1, [4]int{1, 1}}}}, Curve{MishBasis, []Term{{1, [4]int{1, 1}}}}
+	var x []float32
+	for i := float32(-18); i <= 18; i += 0.00137 {
+		x = append(x, i)
+	}
+	for e := float32(1); e > 1e-30; e /= 3 {
+		x = append(x, e, -e)
+	}
+	y := make([]float32, len(x))
+	for name, f := range map[string]func(x float64) float64{
+		"Sigmoid": Sigmoid, "Tanh": math.Tanh, "Erf": math.Erf, "Softplus": Softplus, "SiLU": SiLU, "Gelu": Gelu,
+		"GeluTanh": GeluTanh, "Mish": Mish, "e^(-x²)": Curve{Gaussian, []Term{{1, [4]int{0, 1}}}}.At,
+		"Gelu'": gelu.Derivative().At, "Gelu''": gelu.Derivative().Derivative().At, "Mish''": mish.Derivative().Derivative().At,
+	} {
+		Smooth[float32](f)(y, x)
+		for i, v := range x {
+			want := f(float64(v))
+			if d := math.Abs(float64(y[i]) - want); d > 3e-7*math.Abs(want)+1e-8*math.Min(1, math.Abs(float64(v))) {
+				t.Errorf("%s(%v) is %v for float32, want %v", name, v, y[i], want)
+				break
+			}
+		}
+	}
+	for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 16, -16} {
+		Smooth[float32](math.Tanh)(y[:1], []float32{v})
+		if want := float32(math.Tanh(float64(v))); y[0] != want && want == want {
+			t.Errorf("Tanh(%v) is %v for float32, want %v", v, y[0], want)
 		}
 	}
 }

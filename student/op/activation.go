@@ -28,11 +28,18 @@ type scalar interface {
 	emit(f form, x string) string
 }
 
-// times returns g·f(x), of g and x of one shape. name tells of which activation
-// f is a derivative.
+// times returns g·f(x), of g and x of one shape.
 func times(name string, f scalar, g, x *gorgonia.Node) (*gorgonia.Node, error) {
-	next := f.derivative()
-	return pairwise("Times"+name, fmt.Sprint(f), g, x, f.times32(), f.times64(), []bool{false, next == nil},
+	if err := checked(name, g, x); err != nil {
+		return nil, err
+	}
+	if !exactly(g.Shape(), x.Shape()) {
+		return nil, fmt.Errorf("op: %s wants operands of one shape, got %v and %v", name, g.Shape(), x.Shape())
+	}
+	n, next := x.Shape().TotalSize(), f.derivative()
+	return apply2(name, fmt.Sprint(f), x.Shape(), g, x, plan2(true,
+		func() binary[float32] { return kernel.Binary(n, f.times32()) },
+		func() binary[float64] { return kernel.Binary(n, f.times64()) }), []bool{false, next == nil},
 		func(g, x, _, grad *gorgonia.Node) (dg, dx *gorgonia.Node, err error) {
 			var s steps
 			dg = s.take(times(name, f, grad, x))
@@ -46,11 +53,11 @@ func times(name string, f scalar, g, x *gorgonia.Node) (*gorgonia.Node, error) {
 
 // ofOperand and ofValue are the derivatives f(x)·g and f(y)·g of an activation.
 func ofOperand(name string, f scalar) func(x, y, g *gorgonia.Node) (*gorgonia.Node, error) {
-	return func(x, _, g *gorgonia.Node) (*gorgonia.Node, error) { return times(name, f, g, x) }
+	return func(x, _, g *gorgonia.Node) (*gorgonia.Node, error) { return times("Times"+name, f, g, x) }
 }
 
 func ofValue(name string, f scalar) func(x, y, g *gorgonia.Node) (*gorgonia.Node, error) {
-	return func(_, y, g *gorgonia.Node) (*gorgonia.Node, error) { return times(name, f, g, y) }
+	return func(_, y, g *gorgonia.Node) (*gorgonia.Node, error) { return times("Times"+name, f, g, y) }
 }
 
 var (
@@ -178,10 +185,16 @@ func above(below, slope, a float64) pieces {
 	return pieces{kernel.Pieces{A: [3]float64{below, a, a}, B: [3]float64{slope, 0, 0}}}
 }
 
-// smooth makes and applies an activation whose value is f in float64.
+// smooth makes and applies an activation with derivatives of every order.
 func smooth(name string, x *gorgonia.Node, f func(x float64) float64,
 	d func(x, y, g *gorgonia.Node) (*gorgonia.Node, error), emit func(form) string) (*gorgonia.Node, error) {
-	return elementwise(name, "", x, kernel.Map[float32](f), kernel.Map[float64](f), d, emit)
+	if err := checked(name, x); err != nil {
+		return nil, err
+	}
+	n := x.Shape().TotalSize()
+	return apply1(name, "", x.Shape(), x, plan1(true,
+		func() unary[float32] { return kernel.Unary(n, kernel.Smooth[float32](f)) },
+		func() unary[float64] { return kernel.Unary(n, kernel.Smooth[float64](f)) }), d, emit)
 }
 
 // term makes a term of a polynomial in x and the functions of a basis.
@@ -220,15 +233,15 @@ func (f form) gaussian(x string, c float64) string {
 
 // logistic is a curve in x, s = Sigmoid(x) and s·(1−s).
 func logistic(terms ...kernel.Term) curve {
-	return curve{kernel.Curve{Basis: kernel.Logistic, Terms: terms}, [kernel.BasisSize]basisForm{
-		sigmoidForm,
-		func(f form, _ string, of func(int) string) string {
-			return f.node("Sub", []string{of(0), f.node("Mul", []string{of(0), of(0)})})
-		},
-	}}
+	return curve{kernel.Curve{Basis: kernel.Logistic, Terms: terms}, [kernel.BasisSize]basisForm{sigmoidForm, densityForm}}
 }
 
 func sigmoidForm(f form, x string, _ func(int) string) string { return f.node("Sigmoid", []string{x}) }
+
+// densityForm appends s·(1−s), s the first function of the basis.
+func densityForm(f form, _ string, of func(int) string) string {
+	return f.node("Sub", []string{of(0), f.node("Mul", []string{of(0), of(0)})})
+}
 
 // Softplus returns log(1+e^x), which does not overflow.
 func Softplus(x *gorgonia.Node) (*gorgonia.Node, error) {
@@ -283,21 +296,19 @@ func (f form) oneMinusSquare(x string) string {
 // GeluTanh returns the approximation of Gelu by tanh,
 // ½x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
 func GeluTanh(x *gorgonia.Node) (*gorgonia.Node, error) {
-	tanh := func(f form, x string, _ func(int) string) string {
+	// half appends ½(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+	half := func(f form, x string, _ func(int) string) string {
 		y := f.node("Mul", []string{f.node("Mul", []string{x, x}), f.float(kernel.GeluTanhC)})
 		y = f.node("Mul", []string{f.node("Add", []string{y, f.float(1)}), x})
-		return f.node("Tanh", []string{f.node("Mul", []string{y, f.float(kernel.GeluTanhK)})})
+		y = f.node("Tanh", []string{f.node("Mul", []string{y, f.float(kernel.GeluTanhK)})})
+		return f.node("Mul", []string{f.node("Add", []string{y, f.float(1)}), f.float(0.5)})
 	}
-	value := curve{kernel.Curve{Basis: kernel.GeluTanhBasis, Terms: []kernel.Term{term(0.5, 1), term(0.5, 1, 1)}}, [kernel.BasisSize]basisForm{
-		tanh,
-		func(f form, _ string, of func(int) string) string { return f.oneMinusSquare(of(0)) },
-	}}
+	value := curve{kernel.Curve{Basis: kernel.GeluTanhBasis, Terms: []kernel.Term{term(1, 1, 1)}}, [kernel.BasisSize]basisForm{half, densityForm}}
 	return smooth("GeluTanh", x, kernel.GeluTanh, ofOperand("GeluTanh", value.derivative()), func(f form) string {
 		if f.b.Opset() >= geluOpset {
 			return f.over("Gelu", onnx.AttrString("approximate", "tanh"))
 		}
-		y := f.node("Add", []string{tanh(f, f.in[0], nil), f.float(1)})
-		return f.node("Mul", []string{f.node("Mul", []string{f.in[0], f.float(0.5)}), y})
+		return f.node("Mul", []string{f.in[0], half(f, f.in[0], nil)})
 	})
 }
 
