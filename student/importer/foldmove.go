@@ -653,11 +653,10 @@ func trilu(f *folding) ([]*onnx.Tensor, error) {
 	}
 	upper := f.node.Int("upper", 1) != 0
 	rows, columns := t.Dims[rank-2], t.Dims[rank-1]
-	diagonal := min(max(k[0], -rows), columns)
 	width := t.Type.Bits() / 8
 	for i := range int64(len(out.Data)) / width {
 		row, column := i/columns%rows, i%columns
-		if upper && column-row >= diagonal || !upper && column-row <= diagonal {
+		if upper && column-row >= k[0] || !upper && column-row <= k[0] {
 			copy(out.Data[i*width:][:width], t.Data[i*width:])
 		}
 	}

@@ -95,6 +95,15 @@ func TestFunctionsAreInlined(t *testing.T) {
 			[]string{"Relu: x -> y"},
 		},
 		{
+			"and not where no output needs the call",
+			func() *onnx.Model {
+				f := function("F", "a -> b", node("Relu", "a -> b"))
+				f.Opsets[0].Version = 13 // an error where it is needed
+				return calling(net([]string{"y"}, own("f", "F", "x -> unused"), node("Neg", "x -> y")), f)
+			}(),
+			[]string{"Neg: x -> y"},
+		},
+		{
 			"and not where the overload is another",
 			func() *onnx.Model {
 				f := function("F", "a -> b", node("Relu", "a -> b"))
@@ -205,4 +214,26 @@ func TestFunctionsThatCannotBeInlinedAreSaid(t *testing.T) {
 		t.Errorf("refusing functions that double allocates %d bytes", n)
 	}
 	read(t, bomb(12, 2)) // 4,096 nodes of 12 functions are well within the bounds
+}
+
+// A constant inside a function is one constant, however often it is called.
+func TestFunctionsShareTheirConstants(t *testing.T) {
+	const size = 1 << 20
+	var nodes []*onnx.Node
+	from := "x"
+	for i := range 50 {
+		to := fmt.Sprint("h", i)
+		nodes = append(nodes, own("", "F", from+" -> "+to))
+		from = to
+	}
+	large := onnx.AttrTensor("value", raw("", onnx.Float16, []int64{size / 2}, make([]byte, size)...))
+	m := calling(net([]string{from}, nodes...), function("F", "a -> b", node("Constant", "-> w", large), node("Add", "a, w -> b")))
+	var p *Program
+	n := allocated(func() { p = read(t, m) })
+	if len(p.Constants) != 50 || len(p.Calls) != 50 {
+		t.Errorf("%d constants, %d calls", len(p.Constants), len(p.Calls))
+	}
+	if n > 10*size { // twice to widen it, the rest to compare models
+		t.Errorf("a constant of %d bytes, used 50 times, takes %d", size, n)
+	}
 }
