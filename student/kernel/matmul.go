@@ -180,10 +180,18 @@ func (p *product[T]) multiply(memory []T, entry, band int, panels []panel, packe
 	rows := min(p.rows, s.M-first)
 	src, tmp := p.a[entry*s.M*s.K:][:s.M*s.K], memory[p.buffer:][:p.tile]
 	if s.TransA {
+		// A few elements of each row at a time, so that both sides stay in the
+		// first cache level.
+		const few = 8
 		at := memory[:rows*s.K]
-		for d := range s.K {
-			for r, v := range src[d*s.M+first:][:rows] {
-				at[r*s.K+d] = v
+		for d := 0; d < s.K; d += few {
+			for r := range rows {
+				out := at[r*s.K+d : r*s.K+min(d+few, s.K)]
+				from := d*s.M + first + r
+				for i := range out {
+					out[i] = src[from]
+					from += s.M
+				}
 			}
 		}
 		src = at

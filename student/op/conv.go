@@ -134,9 +134,10 @@ type conv2D struct {
 	shape kernel.ConvShape
 }
 
-// trainingOnly is the error of operators that belong to training.
+// trainingOnly is the error of operators that belong to training: statistics of
+// batches, and derivatives of convolutions by their weights.
 func trainingOnly(o Operator) error {
-	return &NoFormError{Op: o.String(), Reason: "it belongs to training; only what inference needs is written"}
+	return &NoFormError{Op: o.String(), Reason: "it belongs to training; only inference and its derivatives by the image are written"}
 }
 
 // training is a formula that belongs to training and is not written to files.
