@@ -377,15 +377,11 @@ func planRow[T kernel.Float](i int) func() Plan {
 // intoRow returns a matrix [rows, C] that holds x [C] in row i and zeros
 // elsewhere: the adjoint of row.
 func intoRow(x *gorgonia.Node, rows, i int) (*gorgonia.Node, error) {
-	return apply(&formula{
+	return apply(&training{formula{
 		core:  newCore("IntoRow", fmt.Sprintf("%d of %d", i, rows), tensor.Shape{rows, x.Shape()[0]}, x),
 		value: typed(planIntoRow[float32](i), planIntoRow[float64](i)),
 		slope: ofOne(func(_, _, g *gorgonia.Node) (*gorgonia.Node, error) { return row(g, i) }),
-		emit: func(f form) string {
-			pads := f.ints("pads", int64(i), 0, int64(rows-1-i), 0)
-			return f.node("Pad", []string{f.unsqueeze(f.in[0], 0), pads})
-		},
-	}, x)
+	}}, x)
 }
 
 func planIntoRow[T kernel.Float](i int) func() Plan {
