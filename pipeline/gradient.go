@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
@@ -76,4 +77,69 @@ func (u *run) differentiate(teacher teachers.Spec) (attach func(*teachers.Sessio
 		return nil, fmt.Errorf("pipeline: %s cannot be differentiated by its image, which --gradient-beta needs: %w", teacher.Name, err)
 	}
 	return func(s *teachers.Session) error { return s.AttachGradient(g, u.config.Resources.Threads) }, nil
+}
+
+// GradientReport says whether a model can be differentiated by its image, as
+// gradient-based attention transfer does with a teacher.
+type GradientReport struct {
+	Possible bool   `json:"possible"`
+	Nodes    int    `json:"nodes,omitempty"`    // of the gradient's graph
+	Operator string `json:"operator,omitempty"` // that stands in the way, where it is one
+	Problem  string `json:"problem,omitempty"`  // why it is not possible
+}
+
+// String says it in a sentence.
+func (r *GradientReport) String() string {
+	if r.Possible {
+		return fmt.Sprintf("yes, a graph of %d nodes", r.Nodes)
+	}
+	return "no: " + r.Problem
+}
+
+// InspectGradient differentiates the model that a report of teachers.Inspect is
+// about, and runs the result in ONNX Runtime. output names the output with the
+// class scores, library the runtime, as in teachers.InspectOptions.
+func InspectGradient(path string, of *teachers.Report, output, library string) *GradientReport {
+	r := &GradientReport{}
+	err := r.try(path, of, output, library)
+	r.Possible = err == nil
+	if err == nil {
+		return r
+	}
+	r.Problem = err.Error()
+	var unsupported *student.UnsupportedError
+	var form *student.NoFormError
+	switch {
+	case errors.As(err, &unsupported):
+		r.Operator = unsupported.Op
+	case errors.As(err, &form):
+		r.Operator = form.Op
+	}
+	return r
+}
+
+func (r *GradientReport) try(path string, of *teachers.Report, output, library string) error {
+	if of.Problem != "" {
+		return errors.New(of.Problem)
+	}
+	m, err := onnx.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	g, err := student.GradientModel(m, student.GradientOptions{
+		Output: output, Image: student.Shape{H: of.Image[1], W: of.Image[2], C: of.Image[0]},
+		Gradient: teachers.GradientOutput, Labels: teachers.GradientLabels,
+	})
+	if err != nil {
+		return err
+	}
+	r.Nodes = len(g.Graph.Nodes)
+	session, err := teachers.Open(path, teachers.Options{
+		Map: teachers.MapNone, Layout: of.Layout, Output: output, Size: [2]int{of.Image[1], of.Image[2]}, Library: library,
+	})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	return session.AttachGradient(g, 0)
 }

@@ -180,6 +180,11 @@ func (u *run) makeStudent(ctx context.Context) error {
 	if u.normalizer, err = u.preprocess.Normalizer(u.data.C); err != nil {
 		return fmt.Errorf("student.preprocess: %w", err)
 	}
+	if c := u.config.Student; c.keeps() && c.UnfoldBatchNorm && u.options.from == "" {
+		if err := u.settleNormalisations(ctx); err != nil {
+			return err
+		}
+	}
 	params, macs, err := u.model.Cost()
 	if err != nil {
 		return err

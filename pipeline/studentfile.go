@@ -8,9 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/student/vm"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
 
@@ -48,7 +52,11 @@ func (u *run) importStudent(spec student.Spec) error {
 	if c.Init == InitRandom {
 		init = student.Random
 	}
-	imported, err := student.ImportModel(u.studentONNX, student.ImportOptions{
+	named := u.studentONNX.Clone()
+	if named.Graph != nil { // whose own name is the exporter's
+		named.Graph.Name = strings.TrimSuffix(filepath.Base(c.Architecture), filepath.Ext(c.Architecture))
+	}
+	imported, err := student.ImportModel(named, student.ImportOptions{
 		Init: init, Seed: u.config.Training.Seed, Classes: spec.Classes,
 		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, Image: spec.Image, Taps: c.Taps,
 	})
@@ -98,4 +106,83 @@ func (u *run) importedPreprocess(ctx context.Context) (preprocess.Spec, error) {
 		return spec, err
 	}
 	return findPreprocess(session, "", check, u.reporter)
+}
+
+// settleSamples is how many training images tell the statistics of unfolded
+// normalisations: enough that a mean over them and their pixels is known to some
+// hundredths of a deviation.
+const settleSamples = 256
+
+// settleNormalisations gives the batch normalisations of a student whose weights
+// are kept the statistics of the training images, so that training, which takes
+// those of its batches, begins with the function that is in the file.
+func (u *run) settleNormalisations(ctx context.Context) error {
+	const batch = 32
+	images, err := takeEvenly(ctx, u.data.Train, settleSamples)
+	if err != nil {
+		return err
+	}
+	g, err := u.model.Graph(batch, student.Infer)
+	if err != nil {
+		return err
+	}
+	input, err := newImageInput(g.Image, u.normalizer)
+	if err != nil {
+		return err
+	}
+	list, err := g.Statistics()
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	var outputs gorgonia.Nodes
+	for _, s := range list {
+		outputs = append(outputs, s.Node)
+	}
+	machine, err := vm.New(g.Expr, outputs)
+	if err != nil {
+		return err
+	}
+	defer machine.Close()
+	// The mean and the mean square over all batches, in float64.
+	sums := make([][]float64, len(list))
+	for i, s := range list {
+		sums[i] = make([]float64, 2*s.Channels())
+	}
+	size, runs := u.data.H*u.data.W*u.data.C, 0
+	var pixels []uint8
+	for _, b := range images.batches {
+		pixels = append(pixels, b.Pixels...)
+	}
+	for ; len(pixels) >= batch*size || runs == 0; runs++ {
+		for len(pixels) < batch*size { // of fewer images than one batch some count twice
+			pixels = append(pixels, pixels...)
+		}
+		if err := input.set(pixels[:batch*size]); err != nil {
+			return err
+		}
+		pixels = pixels[batch*size:]
+		if err := machine.RunAll(); err != nil {
+			return err
+		}
+		for i, s := range list {
+			values, c := s.Node.Value().(*tensor.Dense).Float32s(), s.Channels()
+			for k := range c {
+				mean := float64(values[k])
+				sums[i][k] += mean
+				sums[i][c+k] += float64(values[c+k]) + mean*mean
+			}
+		}
+	}
+	for i, s := range list {
+		c := s.Channels()
+		for k := range c {
+			mean := sums[i][k] / float64(runs)
+			sums[i][k], sums[i][c+k] = mean, max(sums[i][c+k]/float64(runs)-mean*mean, 0)
+		}
+		if err := s.Settle(sums[i]); err != nil {
+			return fmt.Errorf("pipeline: %s: %w", u.studentFile, err)
+		}
+	}
+	say(u.reporter, "import   %d normalisations have the statistics of %d training images; the function is unchanged", len(list), runs*batch)
+	return nil
 }

@@ -12,6 +12,9 @@ import (
 	"github.com/onnxdistill/onnxdistill/student/op"
 )
 
+// NoFormError is the error of an operator that cannot be written as ONNX.
+type NoFormError = op.NoFormError
+
 // GradientOptions say how a classifier becomes a model of its gradient. The zero
 // value suits a file with one output and fixed image sizes.
 type GradientOptions struct {
@@ -43,7 +46,7 @@ type GradientOptions struct {
 // its signs. The batch is free. m is not changed.
 //
 // The error is an *UnsupportedError where an operator cannot be imported, and an
-// *op.NoFormError where the derivative of one cannot be written.
+// *NoFormError where the derivative of one cannot be written.
 func GradientModel(m *onnx.Model, o GradientOptions) (*onnx.Model, error) {
 	fail := func(err error) (*onnx.Model, error) { return nil, fmt.Errorf("student: gradient: %w", err) }
 	if o.Labels == "" {

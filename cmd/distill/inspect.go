@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/onnxdistill/onnxdistill/pipeline"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
 
@@ -20,9 +21,11 @@ every path from the image to the logits passes through.
 
 Worked examples:
    distill inspect teacher.onnx
-   distill inspect --json teacher.onnx`,
+   distill inspect --json teacher.onnx
+   distill inspect --gradient teacher.onnx     # can --gradient-beta of distill train be used?`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
+			&cli.BoolFlag{Name: "gradient", Usage: "try to differentiate the model by its image, and say which operator stands in the way"},
 			layoutFlag(), outputFlag(),
 			&cli.IntFlag{Name: "size", Aliases: []string{"teacher-size"}, Usage: "height and width of the images, where the model leaves them open"},
 			onnxRuntimeFlag(),
@@ -40,10 +43,21 @@ Worked examples:
 			if err != nil {
 				return err
 			}
-			if c.Bool("json") {
-				return printJSON(c.App.Writer, report)
+			var gradient *pipeline.GradientReport
+			if c.Bool("gradient") {
+				gradient = pipeline.InspectGradient(path, report, c.String("output"), c.String("onnxruntime"))
 			}
-			return printReport(c.App.Writer, path, report)
+			if c.Bool("json") {
+				return printJSON(c.App.Writer, struct {
+					*teachers.Report
+					Gradient *pipeline.GradientReport `json:"gradient,omitempty"`
+				}{report, gradient})
+			}
+			if err := printReport(c.App.Writer, path, report); err != nil || gradient == nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.App.Writer, "gradient by the image: %v\n", gradient)
+			return err
 		},
 	}
 }

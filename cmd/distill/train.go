@@ -44,6 +44,12 @@ Worked examples:
    # exactly the teacher's numbers, recorded on a larger disk
    distill train --teacher teacher.onnx --data images/ --out runs/exact --cache /big/signals --cache-precision float32
 
+   # your own network, from the weights in its file, with a classifier for these classes
+   distill train --teacher teacher.onnx --data images/ --student my_student.onnx --replace-head --out runs/mine
+
+   # the same network from fresh weights
+   distill train --teacher teacher.onnx --data images/ --student my_student.onnx --init random --out runs/fresh
+
    # after Ctrl-C
    distill train --resume --out runs/first`,
 		Flags:  append(trainFlags(), watchFlags()...),
@@ -59,7 +65,7 @@ func trainFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "teacher", Usage: "frozen classifier, an ONNX `FILE`; without it the student learns from the labels alone"},
 		&cli.StringFlag{Name: "data", Usage: "labelled images: folder, archive or data `FILE`"},
-		&cli.StringFlag{Name: "student", Usage: "`ARCHITECTURE`: wrn-D-K with depth D = 6n+4 and any width K, resnet-D with D = 6n+2, or mobilenetv2-K, such as wrn-10-0.5, wrn-40-2, resnet-20, mobilenetv2-0.5", Value: d.Student.Architecture},
+		&cli.StringFlag{Name: "student", Usage: "`ARCHITECTURE`: wrn-D-K with depth D = 6n+4 and any width K, resnet-D with D = 6n+2, or mobilenetv2-K, such as wrn-10-0.5, wrn-40-2, resnet-20, mobilenetv2-0.5; or an .onnx file, whose network is trained", Value: d.Student.Architecture},
 		&cli.StringFlag{Name: "out", Usage: "run `FOLDER`, made if missing", Value: "runs/student"},
 		&cli.StringFlag{Name: "config", Usage: "start from a config.yaml `FILE`; flags given as well win"},
 		&cli.BoolFlag{Name: "resume", Usage: "go on with the run in --out"},
@@ -88,6 +94,12 @@ func trainFlags() []cli.Flag {
 		&cli.StringFlag{Name: "map", Category: "Objective", Value: d.Loss.Attention.Map, Usage: "attention `MAP`: " + oneOf(pipeline.AttentionMaps)},
 		&cli.Float64Flag{Name: "power", Category: "Objective", Value: d.Loss.Attention.Power, Usage: "p of sum^p and max^p"},
 		&cli.StringFlag{Name: "beta-decay", Category: "Objective", Value: d.Loss.Attention.Decay, Usage: "how --beta falls to zero over training, `NAME`: " + oneOf(pipeline.AttentionDecay)},
+
+		&cli.Float64Flag{Name: "gradient-beta", Category: "Objective", Value: d.Loss.GradientBeta, Usage: "weight of gradient-based attention transfer, which compares how the cross-entropy changes with the image; 0 is off"},
+
+		&cli.StringFlag{Name: "init", Category: "Student from a file", DefaultText: pipeline.InitKeep, Usage: "where its parameters start, `NAME`: " + oneOf(pipeline.Inits)},
+		&cli.BoolFlag{Name: "replace-head", Category: "Student from a file", Usage: "a new classifier where the file's has another number of classes than the data"},
+		&cli.BoolFlag{Name: "unfold-bn", Category: "Student from a file", Usage: "batch normalisation again behind convolutions that it was folded into"},
 
 		&cli.StringSliceFlag{Name: "taps", Category: "Teacher and student", Usage: "`VALUES` of the teacher's graph to learn from; see distill inspect (default: suggested)"},
 		&cli.StringSliceFlag{Name: "student-taps", Category: "Teacher and student", Usage: "the student's `TAPS`, in the order of --taps (default: paired by resolution)"},
@@ -219,6 +231,9 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		{"validation", func() error { config.Data.Validation = c.Float64("validation"); return nil }},
 		{"skip-bad", func() error { config.Data.SkipBad = c.Bool("skip-bad"); return nil }},
 		{"student", func() error { config.Student.Architecture = c.String("student"); return nil }},
+		{"init", func() error { config.Student.Init = c.String("init"); return nil }},
+		{"replace-head", func() error { config.Student.ReplaceHead = c.Bool("replace-head"); return nil }},
+		{"unfold-bn", func() error { config.Student.UnfoldBatchNorm = c.Bool("unfold-bn"); return nil }},
 		{"student-taps", func() error { config.Student.Taps = c.StringSlice("student-taps"); return nil }},
 		{"preprocess", func() error { config.Student.Preprocess = c.String("preprocess"); return nil }},
 		{"alpha", func() error { config.Loss.Alpha = c.Float64("alpha"); return nil }},
@@ -228,6 +243,7 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		{"attention", func() error { config.Loss.Attention.Form = c.String("attention"); return nil }},
 		{"map", func() error { config.Loss.Attention.Map = c.String("map"); return nil }},
 		{"power", func() error { config.Loss.Attention.Power = c.Float64("power"); return nil }},
+		{"gradient-beta", func() error { config.Loss.GradientBeta = c.Float64("gradient-beta"); return nil }},
 		{"beta-decay", func() error { config.Loss.Attention.Decay = c.String("beta-decay"); return nil }},
 		{"epochs", func() error { config.Training.Epochs = c.Int("epochs"); return nil }},
 		{"batch", func() error { config.Training.Batch = c.Int("batch"); return nil }},
