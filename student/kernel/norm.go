@@ -61,36 +61,34 @@ func repeat(offsets []int, n, stride int) []int {
 // Size returns the number of elements of a group.
 func (g Groups) Size() int { return len(g.steps) * g.run }
 
-// gatherGroups copies width neighbouring groups, the first of which starts at at, to
-// the rows of dst.
-func gatherGroups[T Float](g Groups, dst, x []T, at, width int) {
+// gatherGroups copies width neighbouring groups, the first of which starts at
+// at, to dst, pitch elements apart.
+func gatherGroups[T Float](g Groups, dst, x []T, pitch, at, width int) {
 	if g.inner == 1 {
 		for i, s := range g.steps {
 			copy(dst[i*g.run:(i+1)*g.run], x[at+s:])
 		}
 		return
 	}
-	n := len(g.steps)
 	for i, s := range g.steps {
 		for c, v := range x[at+s:][:width] {
-			dst[c*n+i] = v
+			dst[c*pitch+i] = v
 		}
 	}
 }
 
 // scatterGroups is the inverse of gatherGroups.
-func scatterGroups[T Float](g Groups, dst, rows []T, at, width int) {
+func scatterGroups[T Float](g Groups, dst, groups []T, pitch, at, width int) {
 	if g.inner == 1 {
 		for i, s := range g.steps {
-			copy(dst[at+s:], rows[i*g.run:(i+1)*g.run])
+			copy(dst[at+s:], groups[i*g.run:(i+1)*g.run])
 		}
 		return
 	}
-	n := len(g.steps)
 	for i, s := range g.steps {
 		row := dst[at+s:][:width]
 		for c := range row {
-			row[c] = rows[c*n+i]
+			row[c] = groups[c*pitch+i]
 		}
 	}
 }
@@ -126,27 +124,30 @@ func PerGroup2[T Float](g Groups, f func(dst, a, b []T)) (scratch int, run func(
 		})
 	} else {
 		width := min(g.inner, groupWidth)
+		// A cache line between them keeps groups whose size is a power of two from
+		// the same place in the cache.
+		pitch := n + groupWidth
 		across := (g.inner + width - 1) / width
 		tiles, per := len(g.starts)*across, max(1, grain/(n*width))
-		scratch = Workers() * 2 * n * width
+		scratch = Workers() * 2 * width * pitch
 		job = NewJob((tiles+per-1)/per, func(worker, item int) {
-			first := s[worker*2*n*width:][:n*width]
-			second := s[(worker*2+1)*n*width:][:n*width]
+			first := s[2*worker*width*pitch:][:width*pitch]
+			second := s[(2*worker+1)*width*pitch:][:width*pitch]
 			for tile := item * per; tile < min((item+1)*per, tiles); tile++ {
 				from := tile % across * width
 				at, wide := g.starts[tile/across]+from, min(width, g.inner-from)
-				gatherGroups(g, first, l, at, wide)
-				if r == nil {
-					for row := first[:wide*n]; len(row) > 0; row = row[n:] {
-						f(row[:n], row[:n], nil)
-					}
-				} else {
-					gatherGroups(g, second, r, at, wide)
-					for row, other := first[:wide*n], second; len(row) > 0; row, other = row[n:], other[n:] {
-						f(row[:n], row[:n], other[:n])
-					}
+				gatherGroups(g, first, l, pitch, at, wide)
+				if r != nil {
+					gatherGroups(g, second, r, pitch, at, wide)
 				}
-				scatterGroups(g, d, first, at, wide)
+				for i := range wide {
+					group, other := first[i*pitch:][:n], []T(nil)
+					if r != nil {
+						other = second[i*pitch:][:n]
+					}
+					f(group, group, other)
+				}
+				scatterGroups(g, d, first, pitch, at, wide)
 			}
 		})
 	}

@@ -112,7 +112,7 @@ func TestLargeGroups(t *testing.T) {
 		for _, a := range axes {
 			within[a] = true
 		}
-		scratch, run := PerGroup(GroupsAlong(shape, axes), SoftmaxGroup[float64])
+		scratch, run := PerGroup(GroupsAlong(shape, axes), SoftmaxGroup[float64]())
 		got, want := make([]float64, len(x)), make([]float64, len(x))
 		if err := run(got, x, make([]float64, scratch)); err != nil {
 			t.Fatal(err)
@@ -122,7 +122,7 @@ func TestLargeGroups(t *testing.T) {
 			for i, k := range group {
 				in[i] = x[k]
 			}
-			SoftmaxGroup(in, in)
+			SoftmaxGroup[float64]()(in, in)
 			for i, k := range group {
 				want[k] = in[i]
 			}

@@ -27,19 +27,22 @@ func LogSoftmaxGroup[T Float](dst, x []T) {
 	}
 }
 
-// SoftmaxGroup computes exp(x) / Σ exp(x), for PerGroup. The largest element is
-// taken out first, so that no element overflows.
-func SoftmaxGroup[T Float](dst, x []T) {
-	top := largestOf(x)
-	var s float64
-	for i, v := range x {
-		e := math.Exp(float64(v - top))
-		s += e
-		dst[i] = T(e)
-	}
-	f := 1 / s
-	for i, v := range dst {
-		dst[i] = T(float64(v) * f)
+// SoftmaxGroup returns the function exp(x) / Σ exp(x), for PerGroup. The largest
+// element is taken out first, so that no element overflows.
+func SoftmaxGroup[T Float]() func(dst, x []T) {
+	exp := smooth[T](math.Exp)
+	return func(dst, x []T) {
+		top := largestOf(x)
+		var s float64
+		for i, v := range x {
+			e := exp(v - top)
+			s += float64(e)
+			dst[i] = e
+		}
+		f := 1 / s
+		for i, v := range dst {
+			dst[i] = T(float64(v) * f)
+		}
 	}
 }
 

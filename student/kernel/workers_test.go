@@ -97,5 +97,11 @@ func resultsHash(t *testing.T) uint64 {
 		n, f := SumAxes[float32](shape, c.summed)
 		run(y, func() error { return f(y, x, make([]float32, n)) })
 	}
+	dy := filled[float32](len(x), -1, 1, 7)
+	for _, axes := range [][]int{{0}, {1}, {2}, {0, 2}} {
+		y := make([]float32, len(x))
+		n, f := PerGroup2(GroupsAlong(shape, axes), NormBackGroup[float32](eps))
+		run(y, func() error { return f(y, dy, x, make([]float32, n)) })
+	}
 	return h.Sum64()
 }

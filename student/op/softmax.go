@@ -35,7 +35,7 @@ func Softmax(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return apply1("Softmax", fmt.Sprintf("axis=%d", axis), n.shape, x, n.of1(kernel.SoftmaxGroup[float32], kernel.SoftmaxGroup[float64]),
+	return apply1("Softmax", fmt.Sprintf("axis=%d", axis), n.shape, x, n.of1(kernel.SoftmaxGroup[float32](), kernel.SoftmaxGroup[float64]()),
 		func(_, y, g *gorgonia.Node) (*gorgonia.Node, error) { return n.softmaxBack(g, y) },
 		func(f form) string { return f.over("Softmax", onnx.AttrInt("axis", fileAxis(len(n.shape), axis))) })
 }
