@@ -77,7 +77,8 @@ var (
 	// A power, since it needs no constant of x's shape.
 	importReciprocal = plain(func(x *gorgonia.Node) (*gorgonia.Node, error) { return op.Pow(x, -1) })
 
-	importAbs = plain(op.Abs)
+	importAbs  = plain(op.Abs)
+	importSign = plain(op.Sign)
 
 	importSoftplus  = plain(op.Softplus)
 	importHardSwish = plain(op.HardSwish)
@@ -96,6 +97,14 @@ var (
 
 	importLeakyRelu = each(func(c *importer.Call, x *gorgonia.Node) (*gorgonia.Node, error) {
 		return op.LeakyReLU(x, float(c, "alpha", 0.01))
+	})
+	// ThresholdedRelu: x above alpha, 0 elsewhere.
+	importThresholdedRelu = each(func(c *importer.Call, x *gorgonia.Node) (*gorgonia.Node, error) {
+		over, err := op.AddScalar(x, -float(c, "alpha", 1))
+		if err != nil {
+			return nil, err
+		}
+		return op.Gate(over, x)
 	})
 	importElu = each(func(c *importer.Call, x *gorgonia.Node) (*gorgonia.Node, error) {
 		return op.ELU(x, float(c, "alpha", 1))
@@ -431,6 +440,50 @@ func importWhere(im *importing, c *importer.Call) ([]value, error) {
 		return nil, im.b.err
 	}
 	return im.one(op.Select(m, x, y))
+}
+
+// A mask is zeros and ones. What it is computed from gets no derivative through
+// it.
+var (
+	importGreater        = comparison(above)
+	importLess           = comparison(func(im *importing, a, b *gorgonia.Node) *gorgonia.Node { return above(im, b, a) })
+	importGreaterOrEqual = comparison(func(im *importing, a, b *gorgonia.Node) *gorgonia.Node { return im.not(above(im, b, a)) })
+	importLessOrEqual    = comparison(func(im *importing, a, b *gorgonia.Node) *gorgonia.Node { return im.not(above(im, a, b)) })
+	importEqual          = comparison(func(im *importing, a, b *gorgonia.Node) *gorgonia.Node {
+		return im.not(im.op(op.Abs(im.op(op.Sign(im.op(op.Sub(a, b)))))))
+	})
+	importAnd = comparison(func(im *importing, a, b *gorgonia.Node) *gorgonia.Node { return im.op(op.Mul(a, b)) })
+	importOr  = comparison(func(im *importing, a, b *gorgonia.Node) *gorgonia.Node { return im.op(op.Maximum(a, b)) })
+)
+
+// above is the mask a > b.
+func above(im *importing, a, b *gorgonia.Node) *gorgonia.Node {
+	return im.op(op.Sign(im.op(op.ReLU(im.op(op.Sub(a, b))))))
+}
+
+// not is the mask that is set where m is not.
+func (im *importing) not(m *gorgonia.Node) *gorgonia.Node {
+	return im.op(op.AddScalar(im.op(op.Neg(m)), 1))
+}
+
+func importNot(im *importing, c *importer.Call) ([]value, error) {
+	return im.give(im.not(im.in(c, 0)), value{elem: onnx.Bool})
+}
+
+// comparison makes the translator of a mask that f computes of two operands of
+// one shape.
+func comparison(f func(im *importing, a, b *gorgonia.Node) *gorgonia.Node) translator {
+	return func(im *importing, c *importer.Call) ([]value, error) {
+		a, b, err := im.pair(c)
+		if err != nil {
+			return nil, err
+		}
+		x, y := im.broadcast(a, b)
+		if x == nil || y == nil {
+			return nil, im.b.err
+		}
+		return im.give(f(im, x, y), value{elem: onnx.Bool})
+	}
 }
 
 // importCast: all real numbers are computed with in one type. Integers and

@@ -343,9 +343,16 @@ func TestFunctionsOfEachElementAreTranslated(t *testing.T) {
 		{"Relu", []int64{7, 13, 14, 21}, 0, node1("Relu"), func(x float64) float64 { return math.Max(x, 0) }},
 		{"Selu", anyOpset, 0, node1("Selu"), func(x float64) float64 { return 1.05070102214813232421875 * elu(1.67326319217681884765625)(x) }},
 		{"Sigmoid", anyOpset, 0, node1("Sigmoid"), sigmoid},
+		{"Sign", []int64{9, 13, 21}, 0, node1("Sign"), func(x float64) float64 { return math.Copysign(1, x) }},
 		{"Softplus", anyOpset, 0, node1("Softplus"), softplus},
 		{"Softsign", anyOpset, 0, node1("Softsign"), func(x float64) float64 { return x / (1 + math.Abs(x)) }},
 		{"Sqrt", anyOpset, 0.2, node1("Sqrt"), math.Sqrt},
+		{"ThresholdedRelu", []int64{10, 21}, 0, node1("ThresholdedRelu", onnx.AttrFloat("alpha", 0.25)), func(x float64) float64 {
+			if x > 0.25 {
+				return x
+			}
+			return 0
+		}},
 		{"Tanh", anyOpset, 0, node1("Tanh"), math.Tanh},
 
 		{"Add of a number", anyOpset, 0, withConstants("Add", []*onnx.Tensor{scalar(3)}), func(x float64) float64 { return x + 3 }},
@@ -569,6 +576,62 @@ func TestWhereTakesAKnownMask(t *testing.T) {
 			})}
 		}
 		cases = append(cases, c)
+	}
+	// Masks that are computed, of numbers some of which are equal.
+	for _, s := range []struct {
+		op     string
+		opsets []int64
+		on     func(a, b float64) bool
+	}{
+		{"Greater", []int64{9, 13, 21}, func(a, b float64) bool { return a > b }},
+		{"Less", []int64{9, 13, 21}, func(a, b float64) bool { return a < b }},
+		{"GreaterOrEqual", []int64{12, 16, 21}, func(a, b float64) bool { return a >= b }},
+		{"LessOrEqual", []int64{12, 16, 21}, func(a, b float64) bool { return a <= b }},
+		{"Equal", []int64{11, 13, 21}, func(a, b float64) bool { return a == b }},
+	} {
+		for _, not := range []bool{false, true} {
+			level := scalar(0)
+			cases = append(cases, translation{name: fmt.Sprintf("%s than what is computed, not %v", s.op, not), opsets: s.opsets, in: [][]int{imageDims, {3, 1, 1}},
+				build: func(b *onnx.Builder, in []string) []string {
+					// About a quarter are zeros on both sides.
+					x, y := b.Node("Relu", in[:1]), b.Node("Relu", in[1:])
+					m := b.Node(s.op, []string{x, y})
+					if not {
+						m = b.Node("Not", []string{m})
+					}
+					return []string{b.Node("Where", []string{m, in[0], b.Initializer("level", level)})}
+				},
+				want: func(in []array) []array {
+					relu := func(x float64) float64 { return math.Max(x, 0) }
+					x, y := in[0].each(relu), in[1].each(relu)
+					return []array{tabulate(imageDims, func(i []int) float64 {
+						if s.on(x.at(i...), y.stretched(i)) != not {
+							return in[0].at(i...)
+						}
+						return 0
+					})}
+				}})
+		}
+	}
+	for _, both := range []bool{false, true} {
+		cases = append(cases, translation{name: fmt.Sprint("two masks, both ", both), opsets: []int64{9, 21}, in: [][]int{signalDims, signalDims},
+			build: func(b *onnx.Builder, in []string) []string {
+				zero, join := b.Initializer("zero", scalar(0)), "Or"
+				if both {
+					join = "And"
+				}
+				m := b.Node(join, []string{b.Node("Greater", []string{in[0], zero}), b.Node("Less", []string{in[1], zero})})
+				return []string{b.Node("Where", []string{m, in[0], in[1]})}
+			},
+			want: func(in []array) []array {
+				return []array{tabulate(signalDims, func(i []int) float64 {
+					a, b := in[0].at(i...) > 0, in[1].at(i...) < 0
+					if a && b || !both && (a || b) {
+						return in[0].at(i...)
+					}
+					return in[1].at(i...)
+				})}
+			}})
 	}
 	checkTranslations(t, cases)
 }

@@ -243,3 +243,28 @@ func importMeanVarianceNormalization(im *importing, c *importer.Call) ([]value, 
 	slices.Sort(axes)
 	return im.one(op.MomentNorm(x, axes, 1e-18))
 }
+
+// importLRN: x / (bias + alpha/size · Σ x²)^beta with the sum over size channels
+// around each (Krizhevsky, Sutskever and Hinton 2012, section 3.3).
+func importLRN(im *importing, c *importer.Call) ([]value, error) {
+	x := im.in(c, 0)
+	if x == nil {
+		return nil, im.b.err
+	}
+	shape := inFile(x.Shape())
+	size := c.Node.Int("size", 0)
+	if len(shape) < 2 || size < 1 || size > maxImage {
+		return nil, im.unsupported(c, fmt.Sprintf("size %d for an input of shape %v", size, shape))
+	}
+	channels, before := shape[1], int(size-1)/2
+	around := func(i int) []op.Tap {
+		var taps []op.Tap
+		for k := max(i-before, 0); k <= min(i-before+int(size)-1, channels-1); k++ {
+			taps = append(taps, op.Tap{Index: k, Weight: 1})
+		}
+		return taps
+	}
+	s := im.op(op.Interpolate(im.op(op.Square(x)), nodeAxis(len(shape), 1), channels, around))
+	s = im.op(op.AddScalar(im.op(op.Scale(s, float(c, "alpha", 1e-4)/float64(size))), float(c, "bias", 1)))
+	return im.one(op.Mul(x, im.op(op.Pow(s, -float(c, "beta", 0.75)))))
+}

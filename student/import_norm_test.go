@@ -114,6 +114,17 @@ func TestNormalisationsAreTranslated(t *testing.T) {
 			y, w, v := normalised(x, 1e-5, func(i []int) string { return fmt.Sprint(i[:2]) }), drawn(3, 4), drawn(4, 4)
 			return tabulate(x.dims, func(i []int) float64 { return y.at(i...)*w.at(i[2]) + v.at(i[2]) })
 		})},
+		translation{name: "LRN", opsets: anyOpset, in: [][]int{{2, 7, 2, 3}}, build: node1("LRN", onnx.AttrInt("size", 4), onnx.AttrFloat("alpha", 0.5), onnx.AttrFloat("beta", 0.5), onnx.AttrFloat("bias", 2)),
+			want: of1(func(x array) array {
+				return tabulate(x.dims, func(i []int) float64 {
+					s := 0.0
+					for k := max(i[1]-1, 0); k <= min(i[1]+2, 6); k++ { // ⌊3/2⌋ before, ⌈3/2⌉ behind
+						s += x.at(i[0], k, i[2], i[3]) * x.at(i[0], k, i[2], i[3])
+					}
+					return x.at(i...) / math.Sqrt(2+0.5/4*s)
+				})
+			})},
+		translation{name: "LRN of no channels", opsets: anyOpset, in: [][]int{imageDims}, build: node1("LRN", onnx.AttrInt("size", 0)), refused: "size 0"},
 		translation{name: "groups that do not divide", opsets: []int64{18, 21}, in: [][]int{imageDims}, build: withConstants("GroupNormalization", []*onnx.Tensor{constantOf(drawn(1, 2)), constantOf(drawn(1, 2))}, onnx.AttrInt("num_groups", 2)), refused: "num_groups 2"},
 		translation{name: "scales of another length", opsets: []int64{17, 21}, in: [][]int{imageDims}, build: withConstants("LayerNormalization", []*onnx.Tensor{constantOf(drawn(1, 4))}), refused: "scale of shape [4]"},
 		translation{name: "statistics that are read", opsets: []int64{17, 21}, in: [][]int{signalDims}, build: func(b *onnx.Builder, in []string) []string {
