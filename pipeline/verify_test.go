@@ -140,8 +140,9 @@ func TestVerifyTellsModelsApart(t *testing.T) {
 	}
 }
 
-// The worst sample must be the one whose logits are farthest apart.
-func TestVerifyNamesTheWorstSample(t *testing.T) {
+// The worst sample must be the one whose logits are farthest apart, here found
+// by asking both models by hand.
+func TestVerifyMeasuresTheWorstSample(t *testing.T) {
 	_, o := tinyRun(t)
 	other := edited(t, demoTeacher, func(m *onnx.Model) {
 		w := m.Graph.Initializer(m.Graph.Producer(m.Graph.Outputs[0].Name).Inputs[1])
@@ -156,7 +157,7 @@ func TestVerifyNamesTheWorstSample(t *testing.T) {
 	if v.Samples != 100 {
 		t.Errorf("%d samples, want 100", v.Samples)
 	}
-	worst, most := "", 0.0
+	worst, most, largest := "", 0.0, 0.0
 	a := open(t, demoTeacher, o.Data)
 	b := open(t, other, o.Data)
 	for _, split := range []*data.Split{o.Data.Train, o.Data.Val, o.Data.Test} {
@@ -168,6 +169,7 @@ func TestVerifyNamesTheWorstSample(t *testing.T) {
 		for _, batch := range all.batches {
 			x, y := ask(t, a, batch), ask(t, b, batch)
 			for k := range x {
+				largest = max(largest, math.Abs(float64(x[k])), math.Abs(float64(y[k])))
 				if d := math.Abs(float64(x[k]) - float64(y[k])); d > most {
 					worst, most = split.Sample(i+k/10), d
 				}
@@ -175,8 +177,8 @@ func TestVerifyNamesTheWorstSample(t *testing.T) {
 			i += batch.N
 		}
 	}
-	if v.Worst != worst || math.Abs(v.MaxDifference-most) > 1e-4*most {
-		t.Errorf("off by %v at %q, want %v at %q", v.MaxDifference, v.Worst, most, worst)
+	if v.Worst != worst || math.Abs(v.MaxDifference-most) > 1e-4*most || math.Abs(v.RelativeDifference-most/largest) > 1e-4*most/largest {
+		t.Errorf("off by %v, %v relative, at %q, want %v, %v, at %q", v.MaxDifference, v.RelativeDifference, v.Worst, most, most/largest, worst)
 	}
 }
 
@@ -212,11 +214,16 @@ func TestVerifyFilesOfOneFunction(t *testing.T) {
 		{"cnn_opset13.onnx", "fixed_batch.onnx", 0},
 		{"cnn_opset13.onnx", "hidden_softmax.onnx", 1e-6},
 		{"nhwc_inside.onnx", "cnn_opset13.onnx", 1e-5},
+		{"nhwc_softmax.onnx", "uint8.onnx", 1e-4},
 	} {
 		t.Run(c.a+" "+c.b, func(t *testing.T) {
+			asked := "cifar10"
+			if c.b == "uint8.onnx" {
+				asked = "raw" // it normalises its bytes itself
+			}
 			v, err := Verify(t.Context(), VerifyConfig{
 				A:    TeacherConfig{Path: smallTeachers + c.a, Preprocess: "cifar10"},
-				B:    TeacherConfig{Path: smallTeachers + c.b, Preprocess: "cifar10"},
+				B:    TeacherConfig{Path: smallTeachers + c.b, Preprocess: asked},
 				Data: DataConfig{Path: cifarData, Validation: 0.1},
 			}, Options{})
 			if err != nil {
@@ -229,6 +236,33 @@ func TestVerifyFilesOfOneFunction(t *testing.T) {
 				t.Errorf("accuracies %v and %v of other classes, notes %q", v.A.Top1, v.B.Top1, v.Notes)
 			}
 		})
+	}
+}
+
+// A file that leaves the size of its images open takes what the other wants.
+func TestVerifyTakesTheSizeThatOneOfThemFixes(t *testing.T) {
+	fixed := smallTeachers + "cnn_opset13.onnx"
+	free := edited(t, fixed, func(m *onnx.Model) {
+		m.Graph.Inputs[0].Shape[2], m.Graph.Inputs[0].Shape[3] = onnx.Symbol("height"), onnx.Symbol("width")
+		m.Graph.Values = nil
+	})
+	for _, paths := range [][2]string{{fixed, free}, {free, fixed}} {
+		v := verify(t, VerifyConfig{A: TeacherConfig{Path: paths[0], Preprocess: "unit"}, B: TeacherConfig{Path: paths[1], Preprocess: "unit"}})
+		// The runtime may plan a file of open size in another way.
+		if v.RelativeDifference > 1e-6 || v.Samples != 20 {
+			t.Errorf("%s against %s: off by %v on %d samples", paths[0], paths[1], v.MaxDifference, v.Samples)
+		}
+	}
+}
+
+// A mapping of classes says which label is which, whatever they are called.
+func TestVerifyJudgesMappedClasses(t *testing.T) {
+	renamed := edited(t, demoTeacher, func(m *onnx.Model) { m.SetMeta(MetaClasses, `["a","b","c","d","e","f","g","h","i","j"]`) })
+	plain := TeacherConfig{Path: renamed}
+	mapped := TeacherConfig{Path: renamed, Classes: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}}
+	v := verify(t, VerifyConfig{A: plain, B: mapped})
+	if v.A.Top1 != nil || v.B.Top1 == nil || *v.B.Top1 < 0.8 || len(v.Notes) != 1 || !strings.Contains(v.Notes[0], "not those of "+renamed) {
+		t.Errorf("accuracies %v and %v, notes %q", v.A.Top1, v.B.Top1, v.Notes)
 	}
 }
 
@@ -294,6 +328,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"no such split", VerifyConfig{A: demo, B: demo, Split: "tset"}, []string{"test, val, train, all"}},
 		{"less than no sample", VerifyConfig{A: demo, B: demo, Samples: -1}, []string{"-1 samples"}},
 		{"a preprocessing that is none", VerifyConfig{A: demo, B: TeacherConfig{Path: demoTeacher, Preprocess: "imagnet"}}, []string{"imagnet"}},
+		{"what takes bytes says nothing of what takes floats", VerifyConfig{A: TeacherConfig{Path: smallTeachers + "uint8.onnx"}, B: TeacherConfig{Path: smallTeachers + "nhwc_softmax.onnx"}}, []string{"nhwc_softmax.onnx does not say how its images are normalised"}},
 		{"nobody knows the preprocessing", VerifyConfig{A: TeacherConfig{Path: smallTeachers + "cnn_opset13.onnx"}, B: TeacherConfig{Path: smallTeachers + "cnn_opset17.onnx"}}, []string{"cnn_opset13.onnx does not say how its images are normalised", "--preprocess-b"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
