@@ -145,9 +145,13 @@ func (f form) along(x string, rank, axis int, m kernel.Sparse) string {
 	return f.node("Gather", []string{x, f.ints("index", index...)}, onnx.AttrInt("axis", int64(axis)))
 }
 
-// product appends the product of m with each vector along an axis of x.
+// product appends the product of m with each vector along an axis of x. Along
+// the channels of images that is a convolution of single pixels.
 func (f form) product(x string, rank, axis int, m kernel.Sparse) string {
-	if axis == rank-2 {
+	switch {
+	case rank == 4 && axis == 1:
+		return f.node("Conv", []string{x, f.matrix(m, 1, 1)}, onnx.AttrInts("kernel_shape", 1, 1))
+	case axis == rank-2:
 		return f.node("MatMul", []string{f.matrix(m), x})
 	}
 	swap := make([]int64, rank)
@@ -166,13 +170,13 @@ func (f form) product(x string, rank, axis int, m kernel.Sparse) string {
 	return y
 }
 
-// matrix adds m as a dense constant.
-func (f form) matrix(m kernel.Sparse) string {
+// matrix adds m as a dense constant, with more axes of the given sizes behind.
+func (f form) matrix(m kernel.Sparse, more ...int64) string {
 	v := make([]float32, m.Rows*m.Cols)
 	for r := range m.Rows {
 		for k := m.Start[r]; k < m.Start[r+1]; k++ {
 			v[r*m.Cols+m.Index[k]] = float32(m.Weight[k])
 		}
 	}
-	return f.floats("matrix", []int64{int64(m.Rows), int64(m.Cols)}, v)
+	return f.floats("matrix", append([]int64{int64(m.Rows), int64(m.Cols)}, more...), v)
 }
