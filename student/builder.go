@@ -160,7 +160,7 @@ func (b *Builder) param(layer string, kind Kind, dims ...int) *gorgonia.Node {
 // parameter returns the node of the parameter called name, a name that no
 // other of this graph has. Where the model's parameters are being made, initial
 // gives the first value, in row-major order; nil draws it, as New says.
-func (b *Builder) parameter(name string, kind Kind, dims []int, initial func() ([]float64, error)) *gorgonia.Node {
+func (b *Builder) parameter(name string, kind Kind, dims []int, initial func() ([]float32, error)) *gorgonia.Node {
 	if b.err != nil {
 		return nil
 	}
@@ -177,27 +177,28 @@ func (b *Builder) parameter(name string, kind Kind, dims []int, initial func() (
 	case b.create && p != nil:
 		b.Fail(fmt.Errorf("two parameters are called %s", name))
 		return nil
-	case b.create:
+	case b.create && initial == nil:
 		p = newParam(name, kind, shape, b.model.seed)
-		if initial != nil {
-			v, err := initial()
-			if err == nil && len(v) != elements {
-				err = fmt.Errorf("%d values for a parameter of shape %v", len(v), shape)
-			}
-			if err != nil {
-				b.Fail(fmt.Errorf("%s: %w", name, err))
-				return nil
-			}
-			p.set(v)
+	case b.create:
+		v, err := initial()
+		if err == nil && len(v) != elements {
+			err = fmt.Errorf("%d values for a parameter of shape %v", len(v), shape)
 		}
-		b.model.params = append(b.model.params, p)
-		b.model.byName[name] = p
+		if err != nil {
+			b.Fail(fmt.Errorf("%s: %w", name, err))
+			return nil
+		}
+		p = paramOf(name, kind, shape, v)
 	case p == nil:
 		b.Fail(fmt.Errorf("the model has no parameter %s; %w", name, errRebuilt))
 		return nil
 	case !slices.Equal(p.Value.Shape(), shape):
 		b.Fail(fmt.Errorf("%s has shape %v, this time %v is wanted; %w", name, p.Value.Shape(), shape, errRebuilt))
 		return nil
+	}
+	if b.create {
+		b.model.params = append(b.model.params, p)
+		b.model.byName[name] = p
 	}
 	n := b.nodeOf(p)
 	b.used = append(b.used, p)
@@ -207,13 +208,12 @@ func (b *Builder) parameter(name string, kind Kind, dims []int, initial func() (
 
 // fixed returns the node of a constant tensor that is no parameter, called name
 // as no other input is. v is in row-major order.
-func (b *Builder) fixed(name string, dims []int, v []float64) *gorgonia.Node {
+func (b *Builder) fixed(name string, dims []int, v []float32) *gorgonia.Node {
 	if b.err != nil {
 		return nil
 	}
-	p := newParam(name, Free, tensor.Shape(dims).Clone(), 0)
+	p := paramOf(name, Free, tensor.Shape(dims).Clone(), v)
 	p.Trainable, p.Decay = false, false
-	p.set(v)
 	return b.nodeOf(p.as(b.model.dtype))
 }
 

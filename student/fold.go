@@ -54,8 +54,8 @@ func toNCHW(x []float64, n, h, w, c int) []float64 {
 }
 
 // transposed returns the matrix x [rows, columns] as [columns, rows].
-func transposed(x []float64, rows, columns int) []float64 {
-	y := make([]float64, 0, len(x))
+func transposed[T float32 | float64](x []T, rows, columns int) []T {
+	y := make([]T, 0, len(x))
 	for j := range columns {
 		for i := range rows {
 			y = append(y, x[i*columns+j])

@@ -219,17 +219,17 @@ func (im *importing) withBias(y, p *gorgonia.Node) *gorgonia.Node {
 // what the bias alone was.
 func (im *importing) unfolded(y *gorgonia.Node, v value, n int) *gorgonia.Node {
 	base := im.unique(im.label() + "/bn")
-	constant := func(x float64) func() ([]float64, error) {
-		return func() ([]float64, error) { return slices.Repeat([]float64{x}, n), nil }
+	constant := func(x float32) func() ([]float32, error) {
+		return func() ([]float32, error) { return slices.Repeat([]float32{x}, n), nil }
 	}
-	scale := im.b.parameter(base+"/"+Scale.String(), Scale, []int{n}, im.unlessRandom(constant(math.Sqrt(1+Epsilon))))
-	shift := im.b.parameter(base+"/"+Shift.String(), Shift, []int{n}, im.unlessRandom(func() ([]float64, error) { return numbers(v.constant) }))
+	scale := im.b.parameter(base+"/"+Scale.String(), Scale, []int{n}, im.unlessRandom(constant(float32(math.Sqrt(1+Epsilon)))))
+	shift := im.b.parameter(base+"/"+Shift.String(), Shift, []int{n}, im.unlessRandom(func() ([]float32, error) { return float32sOf(v.constant) }))
 	running := im.b.parameter(base+"/"+Running.String(), Running, []int{2, n}, nil)
 	return im.b.normalise(base, y, scale, shift, running, Epsilon, Momentum)
 }
 
 // unlessRandom drops a parameter's first value where parameters are drawn anew.
-func (im *importing) unlessRandom(f func() ([]float64, error)) func() ([]float64, error) {
+func (im *importing) unlessRandom(f func() ([]float32, error)) func() ([]float32, error) {
 	if im.random {
 		return nil
 	}
@@ -368,12 +368,12 @@ func (im *importing) running(mean, variance value, n int) *gorgonia.Node {
 			name = r[:i] + "/" + Running.String()
 		}
 	}
-	made := im.b.parameter(im.unique(name), Running, []int{2, n}, im.unlessRandom(func() ([]float64, error) {
-		a, err := numbers(mean.constant)
+	made := im.b.parameter(im.unique(name), Running, []int{2, n}, im.unlessRandom(func() ([]float32, error) {
+		a, err := float32sOf(mean.constant)
 		if err != nil {
 			return nil, err
 		}
-		b, err := numbers(variance.constant)
+		b, err := float32sOf(variance.constant)
 		if err != nil {
 			return nil, err
 		}

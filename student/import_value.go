@@ -283,6 +283,23 @@ func numbers(t *onnx.Tensor) ([]float64, error) {
 	return out, nil
 }
 
+// float32sOf returns the elements of a tensor of numbers or booleans in
+// float32.
+func float32sOf(t *onnx.Tensor) ([]float32, error) {
+	if t.Type == onnx.Float32 {
+		return t.Float32s()
+	}
+	f, err := numbers(t)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float32, len(f))
+	for i, x := range f {
+		out[i] = float32(x)
+	}
+	return out, nil
+}
+
 // node returns v as a node. A constant becomes one: a parameter where it is
 // learned, shared by all who use the constant, else a node of a fixed value.
 func (im *importing) node(v value) *gorgonia.Node {
@@ -293,7 +310,7 @@ func (im *importing) node(v value) *gorgonia.Node {
 		return im.parameter(v, Free)
 	}
 	dims := im.fileShape(v)
-	f, err := numbers(v.constant)
+	f, err := float32sOf(v.constant)
 	if err != nil || len(f) == 0 {
 		im.b.Fail(im.unsupported(im.call, fmt.Sprintf("it computes with %q, a constant of %v %v (%v)", v.name, v.constant.Type, dims, err)))
 		return nil
@@ -328,7 +345,7 @@ func (im *importing) parameter(v value, kind Kind) *gorgonia.Node {
 		if len(dims) == 0 {
 			dims = []int{1}
 		}
-		n = im.tensorOf(im.nameFor(v, kind), kind, inGorgonia(dims), v, func(f []float64) []float64 { return toGorgonia(f, dims) })
+		n = im.tensorOf(im.nameFor(v, kind), kind, inGorgonia(dims), v, func(f []float32) []float32 { return toGorgonia(f, dims) })
 		im.made[v.name] = n
 	}
 	return im.reshape(n, im.fileShape(v)...)
@@ -343,19 +360,19 @@ func (im *importing) flippedParameter(v value, kind Kind) *gorgonia.Node {
 		return n
 	}
 	d := im.fileShape(v)
-	n := im.tensorOf(im.nameFor(v, kind), kind, []int{d[1], d[0]}, v, func(f []float64) []float64 { return transposed(f, d[0], d[1]) })
+	n := im.tensorOf(im.nameFor(v, kind), kind, []int{d[1], d[0]}, v, func(f []float32) []float32 { return transposed(f, d[0], d[1]) })
 	im.made[v.name], im.flipped[v.name] = n, true
 	return n
 }
 
 // tensorOf makes a parameter of v's elements in the order that lay gives, or,
 // where the import is to be initialised anew, of fresh ones.
-func (im *importing) tensorOf(name string, kind Kind, shape []int, v value, lay func([]float64) []float64) *gorgonia.Node {
+func (im *importing) tensorOf(name string, kind Kind, shape []int, v value, lay func([]float32) []float32) *gorgonia.Node {
 	if im.random && kind != Free {
 		return im.b.parameter(name, kind, shape, nil)
 	}
-	return im.b.parameter(name, kind, shape, func() ([]float64, error) {
-		f, err := numbers(v.constant)
+	return im.b.parameter(name, kind, shape, func() ([]float32, error) {
+		f, err := float32sOf(v.constant)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -364,12 +381,12 @@ func (im *importing) tensorOf(name string, kind Kind, shape []int, v value, lay 
 }
 
 // toGorgonia returns the elements of a file's tensor in a node's order.
-func toGorgonia(x []float64, dims []int) []float64 {
+func toGorgonia(x []float32, dims []int) []float32 {
 	if len(dims) != 4 {
 		return x
 	}
 	n, c, area := dims[0], dims[1], dims[2]*dims[3]
-	y := make([]float64, 0, len(x))
+	y := make([]float32, 0, len(x))
 	for i := range n {
 		for p := range area {
 			for k := range c {

@@ -55,11 +55,15 @@ type Param struct {
 	Decay bool
 }
 
-// set gives a float32 parameter its elements.
+// set writes the elements, rounded to the parameter's type.
 func (p *Param) set(v []float64) {
-	d := p.Value.Data().([]float32)
-	for i, x := range v {
-		d[i] = float32(x)
+	switch d := p.Value.Data().(type) {
+	case []float32:
+		for i, x := range v {
+			d[i] = float32(x)
+		}
+	case []float64:
+		copy(d, v)
 	}
 }
 
@@ -88,6 +92,11 @@ func newParam(name string, kind Kind, shape tensor.Shape, seed uint64) *Param {
 	case Running:
 		fill(v[len(v)/2:], 1)
 	}
+	return paramOf(name, kind, shape, v)
+}
+
+// paramOf makes a parameter of the given elements.
+func paramOf(name string, kind Kind, shape tensor.Shape, v []float32) *Param {
 	return &Param{
 		Name:      name,
 		Kind:      kind,
