@@ -20,6 +20,8 @@
 //	winograd.go  convolutions of 3x3 with a quarter of the multiplications
 //	channel.go   batch normalisation and what else has one number per channel
 //	pool.go      pooling
+//	activation.go  activations, the smooth ones for float32 from tables
+//	norm.go      softmax and normalisation over groups of elements along any axes
 //	index.go     transposing, cutting, repeating, joining and padding
 //	interpolate.go  picking, resizing: few elements summed along an axis
 //	onednn.go    oneDNN's convolutions instead, built with the tag onednn
