@@ -114,10 +114,18 @@ func (n *normal) initializers() error {
 		}
 	}
 	const sinceDefaults = 4 // the IR version from which on a weight need not be listed as input
+	var defaults []string
 	for _, v := range g.Inputs {
 		if n.constants[v.Name] != nil && n.model.IRVersion >= sinceDefaults {
-			n.note("input %q has a default value and becomes that constant", v.Name)
+			defaults = append(defaults, v.Name)
 		}
+	}
+	switch len(defaults) {
+	case 0:
+	case 1:
+		n.note("input %q has a default value and becomes that constant", defaults[0])
+	default:
+		n.note("%d inputs, %q to %q, have default values and become those constants", len(defaults), defaults[0], defaults[len(defaults)-1])
 	}
 	g.Inputs, g.Initializers = g.DataInputs(), nil
 	return nil
