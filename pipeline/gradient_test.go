@@ -111,8 +111,8 @@ func TestGradientModelsAgreeWithPyTorch(t *testing.T) {
 			}
 		})
 	}
-	if want := 16; count != want && !testing.Short() {
-		t.Errorf("%d networks have a gradient of PyTorch's, want %d", count, want)
+	if want := 16; count < want && !testing.Short() {
+		t.Errorf("%d networks have a gradient of PyTorch's, want at least %d", count, want)
 	}
 }
 

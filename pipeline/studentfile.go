@@ -56,26 +56,41 @@ func (u *run) importStudent(spec student.Spec) error {
 	if named.Graph != nil { // whose own name is the exporter's
 		named.Graph.Name = strings.TrimSuffix(filepath.Base(c.Architecture), filepath.Ext(c.Architecture))
 	}
-	imported, err := student.ImportModel(named, student.ImportOptions{
+	o := student.ImportOptions{
 		Init: init, Seed: u.config.Training.Seed, Classes: spec.Classes,
 		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, Image: spec.Image, Taps: c.Taps,
-	})
+	}
+	imported, err := student.ImportModel(named, o)
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.Architecture, err)
+		if size := fixedImage(named, o); size != nil {
+			err = size
+		}
+		return fmt.Errorf("pipeline: %s: %w", c.Architecture, err)
 	}
 	u.model = imported.Model
 	for _, note := range imported.Notes {
 		say(u.reporter, "import   %s", note)
 	}
-	switch got := u.model.Spec().Image; {
-	case got.C != spec.Image.C:
-		return fmt.Errorf("pipeline: %s takes images of %d channels, the data has %d; convert them with --channels %d", c.Architecture, got.C, spec.Image.C, got.C)
-	case got != spec.Image && got.H == got.W:
-		return fmt.Errorf("pipeline: %s takes images of %v, the data has %v; resize them with --size %d", c.Architecture, got, spec.Image, got.H)
-	case got != spec.Image:
-		return fmt.Errorf("pipeline: %s takes images of %v, the data has %v; use images of that size", c.Architecture, got, spec.Image)
-	}
 	return nil
+}
+
+// fixedImage returns an error that says what to do when a file cannot be imported
+// for the data's images and can for those of a size of its own; else nil.
+func fixedImage(m *onnx.Model, o student.ImportOptions) error {
+	want := o.Image
+	o.Image = student.Shape{}
+	imported, err := student.ImportModel(m, o)
+	if err != nil {
+		return nil
+	}
+	switch got := imported.Model.Spec().Image; {
+	case got.C != want.C:
+		return fmt.Errorf("it takes images of %d channels, the data has %d; convert them with --channels %d", got.C, want.C, got.C)
+	case got.H == got.W:
+		return fmt.Errorf("it takes images of %v, the data has %v; resize them with --size %d", got, want, got.H)
+	default:
+		return fmt.Errorf("it takes images of %v, the data has %v; use images of that size", got, want)
+	}
 }
 
 // importedPreprocess settles how the images of a student are normalised whose
@@ -83,27 +98,23 @@ func (u *run) importStudent(spec student.Spec) error {
 // classifies the validation images best. It is unknown where the file says
 // nothing and its classes are not the data's.
 func (u *run) importedPreprocess(ctx context.Context) (preprocess.Spec, error) {
-	spec, found, err := preprocess.FromModel(u.studentONNX)
-	if err != nil {
-		return spec, fmt.Errorf("pipeline: %s: %w", u.studentFile, err)
-	}
-	if found && spec.Known() {
-		return spec, nil
-	}
 	o := TeacherConfig{}.session(u.data, u.config.Resources)
 	o.Map = teachers.MapNone
 	session, err := teachers.Open(u.studentFile, o)
 	if err != nil {
-		return spec, err
+		return preprocess.Spec{}, err
 	}
 	defer session.Close()
+	if said := session.Spec().Preprocess; said.Known() {
+		return said, nil
+	}
 	if session.Spec().Classes != len(u.data.Classes) {
 		say(u.reporter, "import   %s does not say how its images are normalised; taken are the training set's mean and std (--preprocess says it)", filepath.Base(u.studentFile))
 		return preprocess.Spec{}, nil
 	}
 	check, err := takeEvenly(ctx, u.data.Val, checkSamples)
 	if err != nil {
-		return spec, err
+		return preprocess.Spec{}, err
 	}
 	return findPreprocess(session, "", check, u.reporter)
 }
@@ -117,7 +128,7 @@ const settleSamples = 256
 // are kept the statistics of the training images, so that training, which takes
 // those of its batches, begins with the function that is in the file.
 func (u *run) settleNormalisations(ctx context.Context) error {
-	const batch = 32
+	const batch = 16
 	images, err := takeEvenly(ctx, u.data.Train, settleSamples)
 	if err != nil {
 		return err
