@@ -109,6 +109,7 @@ var folders = map[string]folder{
 	"Where":     where,
 	"NonZero":   nonZero,
 	"Trilu":     trilu,
+	"ScatterND": scatterND,
 
 	// Arithmetic, with broadcasting.
 	"Add": binaryOp(func(a, b int64) int64 { return a + b }, func(a, b float32) float32 { return a + b }),
