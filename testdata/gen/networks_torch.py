@@ -126,6 +126,9 @@ NETWORKS = {
     "resnet50": (narrowed(divided(24), lambda: tv.resnet50(num_classes=CLASSES)), 17, "eval", 64, 48),
     "mobilenetv2": (narrowed(divided(8), lambda: tv.mobilenet_v2(num_classes=CLASSES)), 13, "eval", 64, 48),
     "mobilenetv2_training": (narrowed(divided(10, 2), lambda: tv.mobilenet_v2(num_classes=CLASSES)), 17, "training", 64, 48),
+    # As files were years ago: bounds of Clip as attributes, weights listed as inputs, a batch of 1.
+    "mobilenetv2_9": (narrowed(divided(12, 2), lambda: tv.mobilenet_v2(num_classes=CLASSES)), 9, "old", 64, 48),
+    "mobilenetv3_small": (narrowed(divided(12, 2), lambda: tv.mobilenet_v3_small(num_classes=CLASSES)), 17, "eval", 64, 48),
     "squeezenet1_1": (narrowed(divided(8), lambda: tv.squeezenet1_1(num_classes=CLASSES)), 11, "dropout", 64, 48),
     "shufflenetv2": (lambda: tv.ShuffleNetV2([4, 8, 4], [8, 16, 32, 64, 96], num_classes=CLASSES), 13, "eval", 64, 48),
     "densenet121": (lambda: tv.DenseNet(growth_rate=2, num_init_features=4, bn_size=4, num_classes=CLASSES), 17, "eval", 96, 64),
@@ -141,6 +144,7 @@ NETWORKS = {
     # An odd number of heads keeps PyTorch 1.13 off its fused attention, which has no export.
     "vit": (lambda: tv.VisionTransformer(image_size=32, patch_size=8, num_layers=4, num_heads=3, hidden_dim=24, mlp_dim=48, num_classes=CLASSES), 13, "eval", 32, 32),
     "vit_17": (lambda: tv.VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=3, hidden_dim=24, mlp_dim=48, num_classes=CLASSES), 17, "preserve", 32, 32),
+    "swin": (lambda: tv.SwinTransformer(patch_size=[4, 4], embed_dim=12, depths=[2, 1], num_heads=[2, 4], window_size=[4, 4], mlp_ratio=2, num_classes=CLASSES), 17, "eval", 64, 96),
     "mobilenetv1_keras": (keras_mobilenet, 13, "keras", 32, 48),
 }
 
@@ -192,6 +196,7 @@ def export(net, mode, opset, h, w):
               and every runtime skips it
     training: batch normalisation by the batch's statistics and dropout on, the
               form in which a network is handed on to be trained
+    old:      weights are inputs with a default, and the batch is fixed
     keras:    an edit that writes the graph as tf2onnx writes a Keras model
     """
     path = os.path.join(OUT, "export.tmp")
@@ -203,10 +208,12 @@ def export(net, mode, opset, h, w):
                 m.train()
     if mode == "training":
         options = dict(training=TrainingMode.TRAINING, do_constant_folding=False)
+    example, axes = pictures(0, 2, h, w), {"image": {0: "batch"}, "logits": {0: "batch"}}
+    if mode == "old":
+        options, example, axes = dict(keep_initializers_as_inputs=True), example[:1], None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(net, pictures(0, 2, h, w), path, opset_version=opset, input_names=["image"], output_names=["logits"],
-                          dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}}, **options)
+        torch.onnx.export(net, example, path, opset_version=opset, input_names=["image"], output_names=["logits"], dynamic_axes=axes, **options)
     model = onnx.load(path)
     os.remove(path)
     net.eval()
