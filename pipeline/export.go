@@ -113,16 +113,12 @@ func (u *run) export(ctx context.Context, folder Folder, path string, p Progress
 	if err := u.model.Load(best.Tensors); err != nil {
 		return Parity{}, fmt.Errorf("pipeline: %s: %w", folder.Best(), err)
 	}
-	m, err := u.model.Export(student.ExportOptions{Opset: u.config.Export.Opset, IR: u.config.Export.IR, Metadata: u.metadata(p)})
+	e := u.config.Export
+	m, err := u.model.Export(student.ExportOptions{Opset: e.Opset, IR: e.IR, Half: e.FP16, Metadata: u.metadata(p)})
 	if err != nil {
 		return Parity{}, err
 	}
 	u.preprocess.Attach(m)
-	if u.config.Export.FP16 {
-		if _, err := m.HalfWeights(); err != nil {
-			return Parity{}, fmt.Errorf("pipeline: the student's weights cannot be kept in half precision: %w", err)
-		}
-	}
 	b, err := m.Encode()
 	if err != nil {
 		return Parity{}, err

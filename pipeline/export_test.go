@@ -139,7 +139,7 @@ func TestEveryStudentRunsAtEveryOpset(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := x.HalfWeights(); err != nil {
+			if x, err = m.Export(student.ExportOptions{Half: true}); err != nil {
 				t.Fatal(err)
 			}
 			half, err := x.Encode()

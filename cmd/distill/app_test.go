@@ -102,6 +102,7 @@ func TestUsageErrors(t *testing.T) {
 		{"verify on less than no image", []string{"verify", "--data", "x", "--samples", "-1", "a.onnx", "b.onnx"}, []string{"--samples", "-1"}},
 		{"a negative tolerance", []string{"verify", "--data", "x", "--tolerance", "-1", "a.onnx", "b.onnx"}, []string{"--tolerance", "-1"}},
 		{"an unknown preprocessing", []string{"verify", "--data", "x", "--preprocess-b", "imagnet", "a.onnx", "b.onnx"}, []string{"--preprocess-b", "imagnet"}},
+		{"an IR version too old for the opset", []string{"train", "--data", "x", "--opset", "21", "--ir", "8"}, []string{"export.ir is at least 10 for opset 21, got 8"}},
 		{"an opset out of range", []string{"export", "--opset", "9", "run"}, []string{"between 13 and 21, got 9"}},
 		{"an unknown shell", []string{"completion", "tcsh"}, []string{"bash, zsh, fish"}},
 	} {

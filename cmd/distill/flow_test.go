@@ -171,6 +171,21 @@ func TestFromTeacherToStudent(t *testing.T) {
 	}
 }
 
+func TestTrainWritesTheFileThatIsAskedFor(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
+	if _, _, err := distill(t, "train", "--data", drawImages(t), "--student", "wrn-10-0.5", "--out", run, "--epochs", "1", "--batch", "40",
+		"--opset", "21", "--fp16"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := onnx.ReadFile(filepath.Join(run, "student.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Opset() != 21 || m.IRVersion != 10 || m.Graph.Initializer("group1/block1/conv1/weight").Type != onnx.Float16 {
+		t.Errorf("opset %d, IR %d, weights of %v", m.Opset(), m.IRVersion, m.Graph.Initializer("group1/block1/conv1/weight").Type)
+	}
+}
+
 func TestDemoEndsWithItsTable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains two students and measures three models on 2,000 images")

@@ -118,7 +118,8 @@ func trainFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "skip-bad", Category: "Data", Usage: "count and leave out images that cannot be read"},
 
 		&cli.Int64Flag{Name: "opset", Category: "Export", Value: d.Export.Opset, Usage: "ONNX opset of student.onnx, 13 to 21"},
-		&cli.Int64Flag{Name: "ir", Category: "Export", Value: d.Export.IR, Usage: "ONNX IR version of student.onnx"},
+		&cli.Int64Flag{Name: "ir", Category: "Export", Value: d.Export.IR, DefaultText: "8, or what --opset needs", Usage: "ONNX IR version of student.onnx"},
+		&cli.BoolFlag{Name: "fp16", Category: "Export", Usage: "keep the weights of student.onnx in half precision, which halves the file"},
 		cacheFlag(),
 		&cli.BoolFlag{Name: "no-cache", Category: "Recorded signals", Usage: "record nothing: the teacher looks at every image in every epoch"},
 		&cli.StringFlag{Name: "cache-precision", Category: "Recorded signals", Usage: "`TYPE` of the signals the student learns from: " + oneOf(pipeline.Precisions) + ` (default: float16; float32 with --no-cache)`},
@@ -261,8 +262,9 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		{"flip", func() error { config.Training.Augment.Flip = c.Bool("flip"); return nil }},
 		{"views", func() error { config.Training.Augment.Views = c.Int("views"); return nil }},
 		{"cache-precision", func() error { config.Teacher.Precision = c.String("cache-precision"); return nil }},
-		{"opset", func() error { config.Export.Opset = c.Int64("opset"); return nil }},
+		{"opset", func() error { config.Export.SetOpset(c.Int64("opset")); return nil }},
 		{"ir", func() error { config.Export.IR = c.Int64("ir"); return nil }},
+		{"fp16", func() error { config.Export.FP16 = c.Bool("fp16"); return nil }},
 		{"threads", func() error { config.Resources.Threads = c.Int("threads"); return nil }},
 		{"onnxruntime", func() error { config.Resources.OnnxRuntime = c.String("onnxruntime"); return nil }},
 	} {
