@@ -76,6 +76,7 @@ func (u *run) differentiate(teacher teachers.Spec) (attach func(*teachers.Sessio
 	if err != nil {
 		return nil, fmt.Errorf("pipeline: %s cannot be differentiated by its image, which --gradient-beta needs: %w", teacher.Name, err)
 	}
+	say(u.reporter, "gradient the teacher's, by its image, is a graph of %d nodes beside its own", len(g.Graph.Nodes))
 	return func(s *teachers.Session) error { return s.AttachGradient(g, u.config.Resources.Threads) }, nil
 }
 

@@ -24,6 +24,7 @@ type CacheInfo struct {
 	Data      string    // the data set, as its path was given
 	Map       MapKind   // MapNone where logits alone are recorded
 	Taps      []string  // values of the teacher's graph
+	Gradient  bool      // the gradient by the image is recorded, too
 	Augment   string    // how views are made; "" where a sample has one
 	Seed      uint64    // of the views
 	Precision Precision // of the signals
@@ -78,6 +79,10 @@ func cacheInfo(folder string) (CacheInfo, bool) {
 		Augment: k.Key.Augment, Seed: k.Key.Seed, Precision: k.Key.Precision, Samples: k.Key.Samples,
 	}
 	for _, t := range k.Key.Taps {
+		if t.Gradient {
+			info.Gradient = true
+			continue
+		}
 		info.Taps = append(info.Taps, t.Name)
 	}
 	files, err := os.ReadDir(folder)

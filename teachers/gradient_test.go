@@ -164,6 +164,9 @@ func TestGradientsAreRecordedWithTheOtherSignals(t *testing.T) {
 	if err := cache.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if listed, err := Caches(root); err != nil || len(listed) != 1 || !listed[0].Gradient || len(listed[0].Taps) != 0 {
+		t.Errorf("the list says %+v (%v)", listed, err)
+	}
 	plain := key
 	plain.Teacher.Taps = nil
 	if without, err := OpenCache(root, plain, nil); err != nil || without.Folder() == cache.Folder() {

@@ -172,6 +172,9 @@ func listSignals(c *cli.Context) error {
 		if n := len(i.Taps); n > 0 {
 			signals += fmt.Sprintf(" and %d maps (%s)", n, i.Map)
 		}
+		if i.Gradient {
+			signals += " and gradients"
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s, %s\t%s\t%d\t%s\t%s\n", i.Name, i.Teacher, i.Data, signals, i.Precision, shown, i.Rows(),
 			pipeline.FormatBytes(i.Bytes), i.Used.Format("2006-01-02 15:04"))
 		total += i.Bytes
