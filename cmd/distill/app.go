@@ -128,7 +128,7 @@ func commandNames(app *cli.App) string {
 // oneArgument returns the command's only argument, described by what.
 func oneArgument(c *cli.Context, what string) (string, error) {
 	if c.NArg() != 1 {
-		return "", usagef("%s takes exactly one %s, got %d; flags come before it; see %q", c.Command.Name, what, c.NArg(), "distill "+c.Command.Name+" --help")
+		return "", usagef("%s takes exactly one %s, got %d; see %q", c.Command.Name, what, c.NArg(), "distill "+c.Command.Name+" --help")
 	}
 	return c.Args().First(), nil
 }

@@ -32,7 +32,8 @@ func TestMain(m *testing.M) {
 func distill(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	err = newApp(&out, &errOut).RunContext(t.Context(), append([]string{"distill"}, args...))
+	app := newApp(&out, &errOut)
+	err = app.RunContext(t.Context(), flagsFirst(app, append([]string{"distill"}, args...)))
 	return out.String(), errOut.String(), err
 }
 

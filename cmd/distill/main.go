@@ -5,7 +5,7 @@
 //	distill train --teacher teacher.onnx --data images/ --student wrn-16-1 --out runs/first
 //	distill signals --teacher teacher.onnx --data images/
 //	distill eval --data images/ runs/first/student.onnx
-//	distill verify --data images/ a.onnx b.onnx
+//	distill verify a.onnx b.onnx --data images/
 //	distill export --out student.onnx runs/first
 //	distill doctor
 //
@@ -44,7 +44,8 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) int {
-	err := newApp(os.Stdout, os.Stderr).RunContext(ctx, args)
+	app := newApp(os.Stdout, os.Stderr)
+	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
 		return 0
 	}

@@ -20,7 +20,7 @@ func newVerifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "verify",
 		Usage:     "compare what two models say of the same images",
-		UsageText: "distill verify --data PATH [flags] a.onnx b.onnx",
+		UsageText: "distill verify a.onnx b.onnx --data PATH [flags]",
 		Description: `Any two classifiers of the same images and classes can be compared: an export
 and its original, one file in two opsets, a model and its copy in half precision.
 The logits are compared, from before a softmax where a file ends in one.
@@ -29,7 +29,7 @@ With --tolerance the exit code is 1 where the largest difference of a logit,
 relative to the largest logit, is above it.
 
 Worked examples:
-   distill verify --data images/ runs/first/student.onnx student-fp16.onnx
+   distill verify runs/first/student.onnx student-fp16.onnx --data images/
    distill verify --data cifar10.tar.gz --samples 500 --tolerance 1e-4 before.onnx after.onnx
    distill verify --data images/ --preprocess imagenet --preprocess-b unit --json a.onnx b.onnx`,
 		Flags: []cli.Flag{
@@ -54,7 +54,7 @@ Worked examples:
 
 func verify(c *cli.Context) error {
 	if c.NArg() != 2 {
-		return usagef("verify takes exactly two model files, got %d; flags come before them; see %q", c.NArg(), "distill verify --help")
+		return usagef("verify takes exactly two model files, got %d; see %q", c.NArg(), "distill verify --help")
 	}
 	if c.String("data") == "" {
 		return usagef("verify needs images to compare on: --data PATH")
