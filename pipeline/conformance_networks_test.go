@@ -60,8 +60,10 @@ type conformanceNetwork struct {
 	// still is how many of the trainable tensors have no gradient at all.
 	still int
 
-	// taps are those that teachers.Inspect suggests, "value CxHxW".
-	taps []string
+	// taps are those that teachers.Inspect suggests, "value CxHxW". tokens is
+	// whether it says that they are next to the image.
+	taps   []string
+	tokens bool
 }
 
 var conformanceNetworks = []conformanceNetwork{
@@ -169,12 +171,11 @@ var conformanceNetworks = []conformanceNetwork{
 		"/features/features.6/features.6.0/Transpose_1_output_0 12x4x6",
 		"/features/features.7/features.7.2/Add_output_0 16x2x3",
 	}},
-	// What lies behind the patches has three axes and is no map: the suggestion
-	// is next to the image, and of no use to attention transfer.
-	{name: "vit", short: true, taps: []string{
+	// What lies behind the patches has three axes and is no map.
+	{name: "vit", short: true, tokens: true, taps: []string{
 		"/conv_proj/Conv_output_0 24x4x4",
 	}},
-	{name: "vit_17", taps: []string{
+	{name: "vit_17", tokens: true, taps: []string{
 		"/conv_proj/Conv_output_0 24x4x4",
 	}},
 	{name: "swin", taps: []string{
@@ -601,9 +602,12 @@ func conform(t *testing.T, c conformanceNetwork, g networkGolden) []string {
 	row = append(row, fmt.Sprintf("%.4f", s.before), fmt.Sprintf("%.4f", s.after), fmt.Sprintf("%.2f", (s.before-s.after)/s.wanted), fmt.Sprintf("%d of %d", s.moved, s.tensors), fmt.Sprint(len(s.still)))
 
 	// As a teacher.
-	taps := suggestedTaps(t, path)
+	taps, tokens := suggestedTaps(t, path)
 	if d := cmp.Diff(c.taps, taps); d != "" {
 		t.Errorf("suggested taps -want +got:\n%s", d)
+	}
+	if tokens != c.tokens {
+		t.Errorf("a note speaks of tokens: %v, want %v", tokens, c.tokens)
 	}
 	// As a student: attention is taught where teachers are looked at.
 	student, err := model.Graph(1, student.Infer)
@@ -637,8 +641,9 @@ func scoresOf(t *testing.T, m *onnx.Model) *onnx.Model {
 	return m
 }
 
-// suggestedTaps lists the taps that teachers.Inspect suggests, in graph order.
-func suggestedTaps(t *testing.T, path string) (taps []string) {
+// suggestedTaps lists the taps that teachers.Inspect suggests, in graph order,
+// and tells whether its notes warn of a network of tokens.
+func suggestedTaps(t *testing.T, path string) (taps []string, tokens bool) {
 	t.Helper()
 	r, err := teachers.Inspect(path, teachers.InspectOptions{})
 	if err != nil {
@@ -652,7 +657,10 @@ func suggestedTaps(t *testing.T, path string) (taps []string) {
 			taps = append(taps, fmt.Sprintf("%s %dx%dx%d", tap.Name, tap.C, tap.H, tap.W))
 		}
 	}
-	return taps
+	for _, note := range r.Notes {
+		tokens = tokens || strings.Contains(note, "computes with tokens")
+	}
+	return taps, tokens
 }
 
 // TestNetworksOfOthersMadeNew imports the networks to be trained from scratch:

@@ -137,6 +137,11 @@ func Inspect(path string, o InspectOptions) (*Report, error) {
 	if len(s.taps) == 0 {
 		r.Notes = append(r.Notes, "no feature map lies on every path from image to logits; attention needs taps named by hand")
 	}
+	if k := len(s.taps); k > 0 && s.tokens > k {
+		// A network of maps has no more than a Reshape or two before its pooling.
+		r.Notes = append(r.Notes, fmt.Sprintf("behind tap %q the network computes with tokens, %d values of three axes that are no maps; taps so near the image teach little, so measure without attention (--beta 0) too",
+			s.taps[k-1].Name, s.tokens))
+	}
 	macs, err := onnx.MACs(m, s.shapes)
 	if err != nil {
 		r.Notes = append(r.Notes, fmt.Sprintf("multiplications not counted: %v", err))

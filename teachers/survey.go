@@ -23,6 +23,7 @@ type survey struct {
 	plan    scorePlan
 	classes int
 	taps    []Tap // the spatial throats, in graph order
+	tokens  int   // throats of three axes behind the last of them
 	named   []Tap // the taps asked for by name, in that order
 	shapes  map[string][]int64
 	types   map[string]onnx.DataType
@@ -128,7 +129,9 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 	known := layouts(g, x, in.name, in.layout)
 	for _, v := range narrow {
 		if t, ok := tapAt(v, s.shapes[v], known[v]); ok && known[v] != "" && s.types[v].Float() {
-			s.taps = append(s.taps, t)
+			s.taps, s.tokens = append(s.taps, t), 0
+		} else if len(s.shapes[v]) == 3 {
+			s.tokens++
 		}
 	}
 	suggest(s.taps)
