@@ -16,6 +16,7 @@ import (
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/student/importer/importertest"
 	"github.com/onnxdistill/onnxdistill/student/op"
 	"github.com/onnxdistill/onnxdistill/student/zoo"
 )
@@ -279,10 +280,10 @@ func exotic(t *testing.T) *onnx.Model {
 	b := onnx.NewBuilder("torch_jit", 17)
 	x := b.Input("pixels", onnx.Float32, onnx.Fixed(1), onnx.Fixed(3), onnx.Fixed(8), onnx.Fixed(6))
 	tensor := func(name string, dims ...int) string {
-		return b.Initializer(name, constantOf(drawn(uint64(len(name)), dims...)))
+		return b.Initializer(name, importertest.Constant(importertest.Drawn(uint64(len(name)), dims...)))
 	}
 	positive := func(name string, n int) string {
-		return b.Initializer(name, constantOf(drawn(uint64(len(name)), n).each(func(x float64) float64 { return x*x + 0.1 })))
+		return b.Initializer(name, importertest.Constant(importertest.Drawn(uint64(len(name)), n).Each(func(x float64) float64 { return x*x + 0.1 })))
 	}
 	b.Name("/stem/Conv")
 	x = b.Node("Conv", []string{x, tensor("stem.0.weight", 4, 3, 3, 3)}, onnx.AttrInts("pads", 1, 1, 1, 1))
@@ -530,7 +531,7 @@ func TestReplacedHeads(t *testing.T) {
 	image := func(b *onnx.Builder) string {
 		x := b.Input("x", onnx.Float32, onnx.Symbol("n"), onnx.Fixed(3), onnx.Fixed(8), onnx.Fixed(7))
 		b.Name("body")
-		return b.Node("Conv", []string{x, b.Initializer("body.weight", constantOf(drawn(1, 6, 3, 1, 1)))})
+		return b.Node("Conv", []string{x, b.Initializer("body.weight", importertest.Constant(importertest.Drawn(1, 6, 3, 1, 1)))})
 	}
 	pooled := func(b *onnx.Builder) string {
 		return b.Node("Flatten", []string{b.Node("GlobalAveragePool", []string{image(b)})})
@@ -541,25 +542,25 @@ func TestReplacedHeads(t *testing.T) {
 		fresh []string // parameters that are drawn anew
 	}{
 		{"Gemm", func(b *onnx.Builder) string {
-			return b.Node("Gemm", []string{pooled(b), b.Initializer("fc.weight", constantOf(drawn(2, 4, 6))), b.Initializer("fc.bias", constantOf(drawn(3, 4)))}, onnx.AttrInt("transB", 1))
+			return b.Node("Gemm", []string{pooled(b), b.Initializer("fc.weight", importertest.Constant(importertest.Drawn(2, 4, 6))), b.Initializer("fc.bias", importertest.Constant(importertest.Drawn(3, 4)))}, onnx.AttrInt("transB", 1))
 		}, []string{"fc/weight [7 6]", "fc/bias [7]"}},
 		{"Gemm with the weights the other way", func(b *onnx.Builder) string {
-			return b.Node("Gemm", []string{pooled(b), b.Initializer("fc.weight", constantOf(drawn(2, 6, 4))), b.Initializer("fc.bias", constantOf(drawn(3, 1, 4)))})
+			return b.Node("Gemm", []string{pooled(b), b.Initializer("fc.weight", importertest.Constant(importertest.Drawn(2, 6, 4))), b.Initializer("fc.bias", importertest.Constant(importertest.Drawn(3, 1, 4)))})
 		}, []string{"fc/weight [7 6]", "fc/bias [7]"}},
 		{"MatMul and Add, a softmax, and a shape that knows the classes", func(b *onnx.Builder) string {
 			b.Name("fc")
-			x := b.Node("MatMul", []string{pooled(b), b.Initializer("fc.weight", constantOf(drawn(2, 6, 4)))})
-			x = b.Node("Add", []string{b.Initializer("fc.bias", constantOf(drawn(3, 4))), x})
-			x = b.Node("Reshape", []string{x, b.Initializer("shape", whole(-1, 4))})
+			x := b.Node("MatMul", []string{pooled(b), b.Initializer("fc.weight", importertest.Constant(importertest.Drawn(2, 6, 4)))})
+			x = b.Node("Add", []string{b.Initializer("fc.bias", importertest.Constant(importertest.Drawn(3, 4))), x})
+			x = b.Node("Reshape", []string{x, b.Initializer("shape", importertest.Whole(-1, 4))})
 			return b.Node("Softmax", []string{x})
 		}, []string{"fc/weight [7 6]", "fc/bias [7]"}},
 		{"a 1x1 convolution before the pool", func(b *onnx.Builder) string {
-			x := b.Node("Conv", []string{image(b), b.Initializer("fc.weight", constantOf(drawn(2, 4, 6, 1, 1))), b.Initializer("fc.bias", constantOf(drawn(3, 4)))})
+			x := b.Node("Conv", []string{image(b), b.Initializer("fc.weight", importertest.Constant(importertest.Drawn(2, 4, 6, 1, 1))), b.Initializer("fc.bias", importertest.Constant(importertest.Drawn(3, 4)))})
 			x = b.Node("GlobalAveragePool", []string{b.Node("Relu", []string{x})})
 			return b.Node("Flatten", []string{x})
 		}, []string{"fc/weight [7 1 1 6]", "fc/bias [7]"}},
 		{"through values that are passed on", func(b *onnx.Builder) string {
-			w := b.Node("Identity", []string{b.Initializer("fc.weight", constantOf(drawn(2, 4, 6)))})
+			w := b.Node("Identity", []string{b.Initializer("fc.weight", importertest.Constant(importertest.Drawn(2, 4, 6)))})
 			x := b.Node("Dropout", []string{b.Node("Gemm", []string{pooled(b), w}, onnx.AttrInt("transB", 1))})
 			return b.Node("Identity", []string{x})
 		}, []string{"Identity [7 6]"}},
@@ -673,19 +674,19 @@ func TestTapsByName(t *testing.T) {
 func TestShapeArithmeticFollowsTheBatch(t *testing.T) {
 	b := onnx.NewBuilder("net", 17)
 	x := b.Input("x", onnx.Float32, onnx.Symbol("n"), onnx.Fixed(3), onnx.Fixed(4), onnx.Fixed(5))
-	x = b.Node("Conv", []string{x, b.Initializer("patch.weight", constantOf(drawn(1, 6, 3, 1, 1)))})
+	x = b.Node("Conv", []string{x, b.Initializer("patch.weight", importertest.Constant(importertest.Drawn(1, 6, 3, 1, 1)))})
 	// [N, 6, 4, 5] to [N, 20, 6] by a target that Shape begins, a token before
 	// the others, and the first of all taken.
-	first := b.Node("Gather", []string{b.Node("Shape", []string{x}), b.Initializer("zero", whole(0))})
-	x = b.Node("Reshape", []string{x, b.Node("Concat", []string{first, b.Initializer("rest", whole(6, -1))}, onnx.AttrInt("axis", 0))})
+	first := b.Node("Gather", []string{b.Node("Shape", []string{x}), b.Initializer("zero", importertest.Whole(0))})
+	x = b.Node("Reshape", []string{x, b.Node("Concat", []string{first, b.Initializer("rest", importertest.Whole(6, -1))}, onnx.AttrInt("axis", 0))})
 	x = b.Node("Transpose", []string{x}, onnx.AttrInts("perm", 0, 2, 1))
-	token := b.Node("Expand", []string{b.Initializer("token", constantOf(drawn(2, 1, 1, 6))),
-		b.Node("Concat", []string{first, b.Initializer("one", whole(1, 1))}, onnx.AttrInt("axis", 0))})
+	token := b.Node("Expand", []string{b.Initializer("token", importertest.Constant(importertest.Drawn(2, 1, 1, 6))),
+		b.Node("Concat", []string{first, b.Initializer("one", importertest.Whole(1, 1))}, onnx.AttrInt("axis", 0))})
 	x = b.Node("Concat", []string{token, x}, onnx.AttrInt("axis", 1))
-	x = b.Node("MatMul", []string{x, b.Initializer("mix.weight", constantOf(drawn(3, 6, 6)))})
+	x = b.Node("MatMul", []string{x, b.Initializer("mix.weight", importertest.Constant(importertest.Drawn(3, 6, 6)))})
 	x = b.Node("Softmax", []string{x}, onnx.AttrInt("axis", 1))
 	x = b.Node("Gather", []string{x, b.Initializer("at", onnx.Int64s("", nil, []int64{0}))}, onnx.AttrInt("axis", 1))
-	b.Output(b.Node("Gemm", []string{x, b.Initializer("head.weight", constantOf(drawn(4, 6, 4)))}), "y", onnx.Float32)
+	b.Output(b.Node("Gemm", []string{x, b.Initializer("head.weight", importertest.Constant(importertest.Drawn(4, 6, 4)))}), "y", onnx.Float32)
 	m, err := b.Model()
 	if err != nil {
 		t.Fatal(err)

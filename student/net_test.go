@@ -16,6 +16,7 @@ import (
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/student"
+	"github.com/onnxdistill/onnxdistill/student/importer/importertest"
 	"github.com/onnxdistill/onnxdistill/student/op"
 )
 
@@ -26,11 +27,11 @@ func twoIn(t *testing.T) *onnx.Model {
 	b := onnx.NewBuilder("two", 17)
 	x := b.Input("x", onnx.Float32, onnx.Symbol("n"), onnx.Fixed(3), onnx.Symbol("h"), onnx.Fixed(5))
 	mask := b.Input("mask", onnx.Bool, onnx.Symbol("n"), onnx.Fixed(3), onnx.Fixed(1), onnx.Fixed(1))
-	y := b.Node("Conv", []string{x, b.Initializer("w.weight", constantOf(drawn(1, 3, 3, 1, 1)))})
+	y := b.Node("Conv", []string{x, b.Initializer("w.weight", importertest.Constant(importertest.Drawn(1, 3, 3, 1, 1)))})
 	y = b.Node("Where", []string{mask, y, x})
 	b.Output(y, "chosen", onnx.Float32)
 	b.Output(x, "same", onnx.Float32)
-	b.Output(b.Initializer("list", constantOf(drawn(2, 4))), "kept", onnx.Float32)
+	b.Output(b.Initializer("list", importertest.Constant(importertest.Drawn(2, 4))), "kept", onnx.Float32)
 	b.Output(b.Node("Shape", []string{y}), "shape", onnx.Int64)
 	m, err := b.Model()
 	if err != nil {
@@ -59,17 +60,17 @@ func TestNetsHaveTheFilesPorts(t *testing.T) {
 	if d := cmp.Diff([]string{"w/weight", "kept_2"}, params); d != "" {
 		t.Errorf("parameters (-want +got):\n%s", d)
 	}
-	x := drawn(5, 2, 3, 4, 5)
-	mask := array{[]int{2, 3, 1, 1}, []float64{0, 1, 1, 1, 0, 0}}
-	plain := unit.convolved(x, drawn(1, 3, 3, 1, 1), nil)
-	chosen := tabulate(x.dims, func(i []int) float64 {
-		if mask.stretched(i) == 1 {
-			return plain.at(i...)
+	x := importertest.Drawn(5, 2, 3, 4, 5)
+	mask := importertest.Array{Dims: []int{2, 3, 1, 1}, Data: []float64{0, 1, 1, 1, 0, 0}}
+	plain := importertest.Convolve(x, importertest.Drawn(1, 3, 3, 1, 1))
+	chosen := importertest.Tabulate(x.Dims, func(i []int) float64 {
+		if mask.Stretched(i) == 1 {
+			return plain.At(i...)
 		}
-		return x.at(i...)
+		return x.At(i...)
 	})
-	results := []array{chosen, x, drawn(2, 4), {[]int{4}, []float64{2, 3, 4, 5}}}
-	compareArrays(t, "imported", compute(t, n, []array{x, mask}), results)
+	results := []importertest.Array{chosen, x, importertest.Drawn(2, 4), {Dims: []int{4}, Data: []float64{2, 3, 4, 5}}}
+	compareArrays(t, "imported", compute(t, n, []importertest.Array{x, mask}), results)
 
 	m, err := n.Export(student.ExportOptions{})
 	if err != nil {
@@ -86,7 +87,7 @@ func TestNetsHaveTheFilesPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareArrays(t, "exported and imported again", compute(t, again, []array{x, mask}), results)
+	compareArrays(t, "exported and imported again", compute(t, again, []importertest.Array{x, mask}), results)
 	if len(again.Params) != 0 {
 		t.Errorf("%d parameters where none were asked for", len(again.Params))
 	}
@@ -96,7 +97,7 @@ func TestNetsHaveTheFilesPorts(t *testing.T) {
 func TestNetsCanBeAddedTo(t *testing.T) {
 	b := onnx.NewBuilder("net", 17)
 	x := b.Input("x", onnx.Float32, onnx.Symbol("n"), onnx.Fixed(3), onnx.Fixed(4), onnx.Fixed(5))
-	y := b.Node("Relu", []string{b.Node("Conv", []string{x, b.Initializer("w.weight", constantOf(drawn(1, 4, 3, 3, 3)))}, onnx.AttrInts("pads", 1, 1, 1, 1))})
+	y := b.Node("Relu", []string{b.Node("Conv", []string{x, b.Initializer("w.weight", importertest.Constant(importertest.Drawn(1, 4, 3, 3, 3)))}, onnx.AttrInts("pads", 1, 1, 1, 1))})
 	b.Output(b.Node("Flatten", []string{b.Node("GlobalAveragePool", []string{y})}), "y", onnx.Float32)
 	m, err := b.Model()
 	if err != nil {
@@ -113,7 +114,7 @@ func TestNetsCanBeAddedTo(t *testing.T) {
 	}
 	n.Inputs = append(n.Inputs, student.Port{Name: "up", Node: up, Dims: []onnx.Dim{onnx.Symbol("n"), onnx.Fixed(4)}})
 	n.Outputs = append(n.Outputs, student.Port{Name: "slope", Node: d[0]})
-	in := []array{drawn(2, 2, 3, 4, 5), drawn(3, 2, 4)}
+	in := []importertest.Array{importertest.Drawn(2, 2, 3, 4, 5), importertest.Drawn(3, 2, 4)}
 	want := compute(t, n, in)
 	for _, opset := range []int64{13, 21} {
 		x, err := n.Export(student.ExportOptions{Opset: opset})
@@ -127,7 +128,7 @@ func TestNetsCanBeAddedTo(t *testing.T) {
 			t.Errorf("opset %d: %v", opset, err)
 		}
 	}
-	if len(want) != 2 || len(want[1].data) != 2*3*4*5 {
+	if len(want) != 2 || len(want[1].Data) != 2*3*4*5 {
 		t.Errorf("%d outputs", len(want))
 	}
 }
