@@ -104,6 +104,15 @@ func (o *ExportOptions) check() error {
 func finish(m *onnx.Model, name string, o ExportOptions) (*onnx.Model, error) {
 	foldConstants(m)
 	m.MergeTransposes()
+	if n := transposes(m); n > 0 {
+		sunk := m.Clone()
+		sinkTransposes(sunk)
+		sunk.MergeTransposes()
+		sunk.Strip()
+		if transposes(sunk) < n {
+			*m = *sunk
+		}
+	}
 	foldConstants(m)
 	writeFlatten(m)
 	m.Strip()

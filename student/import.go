@@ -716,9 +716,6 @@ func (im *importing) passOn(c *importer.Call) []value {
 // label is what nodes of the call under way are called: the name of the file's
 // node, else that of its result.
 func (im *importing) label() string {
-	if im.call == nil {
-		return im.title()
-	}
 	if l := readable(im.call.Name); l != "" {
 		return l
 	}
@@ -733,7 +730,11 @@ func (im *importing) label() string {
 // nameFor names the parameter that v becomes: after the constant in the file,
 // or, where that name was made by a machine, after the node that reads it.
 func (im *importing) nameFor(v value, kind Kind) string {
-	return im.unique(readable(v.name), im.label()+"/"+kind.String())
+	node := im.label()
+	if dir, last := path.Split(node); last == im.call.Op && dir != "" {
+		node = path.Clean(dir) // "layer1/0/conv1/Conv" is of layer1/0/conv1
+	}
+	return im.unique(readable(v.name), node+"/"+kind.String())
 }
 
 // unique returns the first of the names that is one, with a number behind it
@@ -753,24 +754,31 @@ func (im *importing) unique(names ...string) string {
 	return im.unique(strings.ToLower(im.call.Op))
 }
 
-// machineName matches the last part of names that exporters count up.
-var machineName = regexp.MustCompile(`^(onnx::.*|[0-9]+|_?v?_?[0-9]+|(const|Const|constant|Constant|val|tensor|node|initializer|param)[_:./]*[0-9]*)$`)
+// machineName matches names that exporters count up.
+var machineName = regexp.MustCompile(`^(onnx::.*|[0-9]+|_?v?_?[0-9]+|(const|const_fold_opt|Const|constant|Constant|val|tensor|node|initializer|param)[_:./]*[0-9]*)$`)
 
 // readable makes a name of the file one that a person reads, words with slashes
-// between: "layer1.0.conv1.weight" becomes "layer1/0/conv1/weight". It is empty
-// where nothing but a number made by a machine is left.
+// between: "layer1.0.conv1.weight" becomes "layer1/0/conv1/weight". PyTorch
+// repeats the names of containers, "/layer1/layer1.0/conv1/Conv", and
+// TensorFlow joins the names of nodes that it joins, of which the last is kept.
+// It is empty where nothing but a number made by a machine is left.
 func readable(name string) string {
 	name = strings.TrimSuffix(name, "_output_0")
+	name = name[strings.LastIndexByte(name, ';')+1:]
 	if machineName.MatchString(name) {
 		return ""
 	}
 	if i := strings.LastIndexByte(name, ':'); i > 0 && strings.Trim(name[i+1:], "0123456789") == "" {
 		name = name[:i] // TensorFlow's number of an output
 	}
+	words := strings.FieldsFunc(name, func(r rune) bool { return r == '/' || r == '\\' })
+	for i := len(words) - 1; i > 0; i-- {
+		words[i] = strings.TrimPrefix(words[i], words[i-1]+".")
+	}
 	var b strings.Builder
-	for _, r := range name {
+	for _, r := range strings.Join(words, "/") {
 		switch {
-		case r == '.' || r == ':' || r == '/' || r == '\\':
+		case r == '.' || r == ':':
 			b.WriteByte('/')
 		case r < ' ' || r == 0x7f || r == '"':
 		default:

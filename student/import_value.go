@@ -63,6 +63,7 @@ type turn struct {
 func newImporting(p *program, b *Builder) *importing {
 	return &importing{
 		program: p, b: b,
+		call:     &importer.Call{Op: "Identity", Node: &onnx.Node{}}, // for what is done beside calls
 		values:   map[string]value{},
 		made:     map[string]*gorgonia.Node{},
 		flipped:  map[string]bool{},
@@ -476,7 +477,7 @@ func (im *importing) transpose(n *gorgonia.Node, perm ...int) *gorgonia.Node {
 		return y
 	}
 	label := im.label()
-	if im.call == nil || im.call.Op != "Transpose" {
+	if im.call.Op != "Transpose" {
 		label += "/layout"
 	}
 	made, err := op.Transpose(n, perm...)

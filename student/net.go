@@ -181,8 +181,8 @@ func (im *importing) inputPort(v *onnx.Value, o NetOptions) (Port, error) {
 func (im *importing) outputPort(v *onnx.Value) Port {
 	p := Port{Name: v.Name, Elem: v.Type}
 	r := im.result(v.Name)
-	if r.constant != nil {
-		im.call = im.callOf(v.Name)
+	if c := im.callOf(v.Name); c != nil {
+		im.call = c
 	}
 	if v.Type.Float() || v.Type == onnx.Undefined {
 		p.Elem = onnx.Float32
