@@ -69,6 +69,15 @@ func exercise(t *testing.T, m *Model, valid bool) {
 	check("Strip", c)
 
 	c = m.Clone()
+	c.MergeTransposes()
+	check("MergeTransposes", c)
+
+	c = m.Clone()
+	if _, err := c.HalfWeights(); err == nil {
+		check("HalfWeights", c)
+	}
+
+	c = m.Clone()
 	if err := c.SetBatch("fuzz batch"); err == nil {
 		check("SetBatch", c)
 	}
