@@ -10,6 +10,11 @@ import (
 // itself.
 var sinking = []string{"Add", "Sub", "Mul", "Div", "Max", "Min", "Pow"}
 
+// elementary are functions of each element, perhaps with operands of one element.
+var elementary = []string{
+	"Abs", "Cast", "Clip", "Elu", "Erf", "Exp", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Neg", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Tanh",
+}
+
 // sinkTransposes moves a Transpose behind a node that combines its result with
 // constants, whose axes are put in order for that, and behind Pad: there it may
 // meet the Transpose that takes it back. Networks with the channels last begin
@@ -51,7 +56,7 @@ func sinkTransposes(m *onnx.Model) {
 			}
 			c := unturned(n, i, x.Initializer(v), perm)
 			if c == nil {
-				continue // a pad's value
+				continue // one number, such as a pad's value
 			}
 			if c.Name = v; !single(v) {
 				c.Name = g.FreshName(v)
@@ -89,6 +94,9 @@ func transposes(m *onnx.Model) int {
 // sunkBy returns the Transpose that can be moved behind n, nil where there is
 // none.
 func sunkBy(n *onnx.Node, made map[string]*onnx.Node, x *onnx.Index) *onnx.Node {
+	if slices.Contains(elementary, n.Op) && len(n.Outputs) == 1 {
+		return made[n.Inputs[0]]
+	}
 	pad := n.Op == "Pad" && len(n.Inputs) < 4
 	if !pad && !(slices.Contains(sinking, n.Op) && len(n.Inputs) == 2) {
 		return nil
@@ -119,6 +127,9 @@ func sunkBy(n *onnx.Node, made map[string]*onnx.Node, x *onnx.Index) *onnx.Node 
 // be told.
 func unturned(n *onnx.Node, i int, c *onnx.Tensor, perm []int64) *onnx.Tensor {
 	rank := len(perm)
+	if slices.Contains(elementary, n.Op) {
+		return nil
+	}
 	if n.Op == "Pad" {
 		v, err := c.Int64s()
 		if i != 1 || err != nil || len(v) != 2*rank {

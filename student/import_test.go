@@ -169,12 +169,51 @@ func TestTeachersBecomeStudents(t *testing.T) {
 			if in := x.Graph.Inputs[0]; in.Name != "image" || in.Type != onnx.Float32 || in.Shape[0].Param != "batch" || in.Shape[1].Value != 3 || in.Shape[2].Value != int64(f.Height) {
 				t.Errorf("the exported input is %s %v %v", in.Name, in.Type, in.Shape)
 			}
+			if got := operators(x); strings.Contains(got, "Transpose") {
+				t.Errorf("the file holds %s", got)
+			}
 			back := importModel(t, x, student.ImportOptions{})
 			g = newGraph(t, back.Model, 3, student.Infer)
 			if d := apart(t, run(t, g, tt.images, g.Logits)[0], f.Logits); d > tt.within {
 				t.Errorf("exported and imported again, logits are off by %v", d)
 			}
 		})
+	}
+}
+
+// An image that a file pads, scales and shifts before it brings the channels
+// first is exported with all of that channels first. The constants of the file
+// are permuted, whether they have fewer axes or serve two nodes.
+func TestChannelsLastLeaveNoTransposes(t *testing.T) {
+	b := onnx.NewBuilder("keras", 17)
+	x := b.Input("x", onnx.Float32, onnx.Symbol("n"), onnx.Fixed(8), onnx.Fixed(6), onnx.Fixed(3))
+	scale := b.Initializer("scale", importertest.Constant(importertest.Drawn(1, 3)))
+	x = b.Node("Div", []string{b.Initializer("ones", onnx.Float32s("", []int64{1}, []float32{1})), b.Node("Add", []string{b.Node("Abs", []string{x}), b.Initializer("one", onnx.Float32s("", nil, []float32{1}))})})
+	x = b.Node("Mul", []string{x, scale})
+	x = b.Node("Sub", []string{scale, x})
+	x = b.Node("Add", []string{x, b.Initializer("rows", importertest.Constant(importertest.Drawn(2, 8, 6, 1)))})
+	x = b.Node("Pad", []string{x, b.Initializer("pads", importertest.Whole(0, 0, 1, 0, 0, 2, 3, 0))})
+	x = b.Node("Transpose", []string{x}, onnx.AttrInts("perm", 0, 3, 1, 2))
+	x = b.Node("Conv", []string{x, b.Initializer("w", importertest.Constant(importertest.Drawn(3, 4, 3, 3, 3)))})
+	b.Output(b.Node("Flatten", []string{b.Node("GlobalAveragePool", []string{x})}), "y", onnx.Float32)
+	m, err := b.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := importModel(t, m, student.ImportOptions{})
+	file := export(t, i.Model, student.ExportOptions{})
+	if want, got := "Abs Add Div Mul Sub Add Pad Conv GlobalAveragePool Flatten", operators(file); got != want {
+		t.Errorf("the file holds %s, want %s", got, want)
+	}
+	if d := apart(t, logits(t, importModel(t, file, student.ImportOptions{}).Model, 2), logits(t, i.Model, 2)); d > close {
+		t.Errorf("exported and imported again, logits are off by %v", d)
+	}
+	keras, err := student.Import("../testdata/networks/mobilenetv1_keras.onnx", student.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := operators(export(t, keras.Model, student.ExportOptions{})); strings.Contains(got, "Transpose") {
+		t.Errorf("a network of Keras's is exported as %s", got)
 	}
 }
 
@@ -335,8 +374,8 @@ func TestParametersFollowTheFile(t *testing.T) {
 		"stem/1/weight scale [4] true",
 		"stem/1/bias shift [4] true",
 		"stem/1/running running [2 4] false",
-		"body/Conv/weight weight [4 1 1 4] true",
-		"body/Conv/bias bias [4] true",
+		"body/weight weight [4 1 1 4] true",
+		"body/bias bias [4] true",
 		"body/gamma free [1 1 1 4] true",
 		"squeeze/weight weight [6 48] true",
 		"squeeze/bias bias [6] true",
@@ -351,7 +390,7 @@ func TestParametersFollowTheFile(t *testing.T) {
 	wantNodes := []string{
 		"Conv(image, stem/0/weight, stem/0/bias) -> stem/Conv",
 		"Relu(stem/Conv) -> stem/Relu",
-		"Conv(stem/Relu, body/Conv/weight, body/Conv/bias) -> body/Conv",
+		"Conv(stem/Relu, body/weight, body/bias) -> body/Conv",
 		"Mul(body/Conv, body/gamma) -> body/Mul",
 		"Mul(body/Mul, scalar) -> body/half",
 		"Add(stem/Relu, body/half) -> body/Add",
