@@ -1,7 +1,6 @@
 package op_test
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -22,11 +21,7 @@ func TestActivationsAtTheirKinks(t *testing.T) {
 	two := func(f func(x *gorgonia.Node, p, q float64) (*gorgonia.Node, error), p, q float64) func(x *gorgonia.Node) (*gorgonia.Node, error) {
 		return func(x *gorgonia.Node) (*gorgonia.Node, error) { return f(x, p, q) }
 	}
-	for _, c := range []struct {
-		name    string
-		f       func(x *gorgonia.Node) (*gorgonia.Node, error)
-		x, want []float64
-	}{
+	for _, c := range []kink{
 		{"HardSigmoid at its bounds", two(op.HardSigmoid, 0.25, 0.5), []float64{-2, 0, 2}, []float64{0, 0.25, 0}},
 		{"HardSwish at -3 and 3", op.HardSwish, []float64{-3, 0, 3}, []float64{0, 0.5, 1}},
 		{"ELU at zero, of either sign", one(op.ELU, 0.5), []float64{0, math.Copysign(0, -1), 1}, []float64{0.5, 0.5, 1}},
@@ -39,15 +34,7 @@ func TestActivationsAtTheirKinks(t *testing.T) {
 			return op.PowOf(vector(x.Graph(), "base", -2, 0, math.E), x)
 		}, []float64{2, 2, 1}, []float64{0, 0, math.E}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			do, g := must(t), gorgonia.NewGraph()
-			x := vector(g, "x", c.x...)
-			grads, err := op.Gradient(do(op.Sum(do(c.f(x)))), x)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantExactly(t, "derivative", compute(t, grads[0])[0], c.want)
-		})
+		c.check(t)
 	}
 }
 
@@ -115,12 +102,7 @@ func TestActivationsRefuse(t *testing.T) {
 	type build = func(in gorgonia.Nodes) (*gorgonia.Node, error)
 	images, rows := tensor.Shape{2, 3, 4, 5}, tensor.Shape{2, 3}
 	nan, inf := math.NaN(), math.Inf(1)
-	for _, c := range []struct {
-		name   string
-		shapes []tensor.Shape
-		build  build
-		want   string
-	}{
+	for _, c := range []refusal{
 		{"nothing to activate", nil, func(gorgonia.Nodes) (*gorgonia.Node, error) { return op.Sigmoid(nil) }, "op: Sigmoid: operand 0 is nil"},
 		{"a slope that is no number", []tensor.Shape{rows}, func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.LeakyReLU(in[0], nan) },
 			"op: LeakyReLU wants a finite slope, got NaN"},
@@ -155,20 +137,7 @@ func TestActivationsRefuse(t *testing.T) {
 		{"an instance normalisation of rows", []tensor.Shape{rows}, func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.InstanceNorm(in[0], 1e-5) },
 			"op: InstanceNorm wants an activation [N, H, W, C], got shape (2, 3)"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := gorgonia.NewGraph()
-			var in gorgonia.Nodes
-			for i, s := range c.shapes {
-				in = append(in, gorgonia.NewTensor(g, tensor.Float32, s.Dims(), gorgonia.WithName(fmt.Sprint("in", i)), gorgonia.WithShape(s...)))
-			}
-			n, err := c.build(in)
-			if err == nil {
-				t.Fatalf("got %v, want an error", n)
-			}
-			if err.Error() != c.want {
-				t.Errorf("got  %s\nwant %s", err, c.want)
-			}
-		})
+		c.check(t)
 	}
 }
 

@@ -10,6 +10,25 @@ import (
 	"github.com/onnxdistill/onnxdistill/student/op"
 )
 
+// kink is a function at places where it has no derivative, and the one it takes.
+type kink struct {
+	name    string
+	f       func(x *gorgonia.Node) (*gorgonia.Node, error)
+	x, want []float64
+}
+
+func (k kink) check(t *testing.T) {
+	t.Run(k.name, func(t *testing.T) {
+		do, g := must(t), gorgonia.NewGraph()
+		x := vector(g, "x", k.x...)
+		grads, err := op.Gradient(do(op.Sum(do(k.f(x)))), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantExactly(t, "derivative", compute(t, grads[0])[0], k.want)
+	})
+}
+
 // TestSubgradients pins the derivative where an operator has none: the value
 // each doc comment states.
 func TestSubgradients(t *testing.T) {
@@ -25,11 +44,7 @@ func TestSubgradients(t *testing.T) {
 			return f(m)
 		}
 	}
-	for _, c := range []struct {
-		name    string
-		f       func(x *gorgonia.Node) (*gorgonia.Node, error)
-		x, want []float64
-	}{
+	for _, c := range []kink{
 		{"ReLU at zero, of either sign", op.ReLU, []float64{0, math.Copysign(0, -1), 1}, []float64{0, 0, 1}},
 		{"Abs at zero", op.Abs, []float64{0, -2}, []float64{0, -1}},
 		{"AbsPow of power 2 at zero", power(2), []float64{0, -2}, []float64{0, -4}},
@@ -41,15 +56,7 @@ func TestSubgradients(t *testing.T) {
 		{"L2Normalize of a zero row is x / least", row(func(x *gorgonia.Node) (*gorgonia.Node, error) { return op.L2Normalize(x, 0.25) }),
 			[]float64{0, 0}, []float64{4, 4}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			do, g := must(t), gorgonia.NewGraph()
-			x := vector(g, "x", c.x...)
-			grads, err := op.Gradient(do(op.Sum(do(c.f(x)))), x)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantExactly(t, "derivative", compute(t, grads[0])[0], c.want)
-		})
+		c.check(t)
 	}
 }
 

@@ -13,6 +13,31 @@ import (
 	"github.com/onnxdistill/onnxdistill/student/op"
 )
 
+// refusal is an operator over operands that it cannot be applied to.
+type refusal struct {
+	name   string
+	shapes []tensor.Shape
+	build  func(in gorgonia.Nodes) (*gorgonia.Node, error)
+	want   string // the error
+}
+
+func (r refusal) check(t *testing.T) {
+	t.Run(r.name, func(t *testing.T) {
+		g := gorgonia.NewGraph()
+		var in gorgonia.Nodes
+		for i, s := range r.shapes {
+			in = append(in, gorgonia.NewTensor(g, tensor.Float32, s.Dims(), gorgonia.WithName(fmt.Sprint("in", i)), gorgonia.WithShape(s...)))
+		}
+		n, err := r.build(in)
+		if err == nil {
+			t.Fatalf("got %v, want an error", n)
+		}
+		if err.Error() != r.want {
+			t.Errorf("got  %s\nwant %s", err, r.want)
+		}
+	})
+}
+
 // TestNetworkOperatorsRefuse checks that a network operator that cannot be
 // applied says which operator, which rule and what came.
 func TestNetworkOperatorsRefuse(t *testing.T) {
@@ -31,12 +56,7 @@ func TestNetworkOperatorsRefuse(t *testing.T) {
 		return func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.ConvTranspose(in[0], in[1], cfg) }
 	}
 	images, weights := tensor.Shape{2, 5, 5, 4}, tensor.Shape{6, 3, 3, 4}
-	for _, c := range []struct {
-		name   string
-		shapes []tensor.Shape
-		build  build
-		want   string
-	}{
+	for _, c := range []refusal{
 		{"a convolution of a matrix", []tensor.Shape{{5, 5}, weights}, conv(op.ConvConfig{}),
 			"op: Conv2D wants images [N,H,W,C] and weights [K,R,S,C/groups], got (5, 5) and (6, 3, 3, 4)"},
 		{"a convolution with weights of other channels", []tensor.Shape{images, {6, 3, 3, 3}}, conv(op.ConvConfig{}),
@@ -115,20 +135,7 @@ func TestNetworkOperatorsRefuse(t *testing.T) {
 		{"a transposed convolution that is all cut off", []tensor.Shape{{1, 1, 1, 4}, {4, 3, 3, 2}}, convTranspose(op.ConvTransposeConfig{Pad: [4]int{1, 0, 2, 0}}),
 			"op: ConvTranspose of images (1, 1, 1, 4) and weights (4, 3, 3, 2) with padding [1 0 2 0] has no pixels"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := gorgonia.NewGraph()
-			var in gorgonia.Nodes
-			for i, s := range c.shapes {
-				in = append(in, gorgonia.NewTensor(g, tensor.Float32, s.Dims(), gorgonia.WithName(fmt.Sprint("in", i)), gorgonia.WithShape(s...)))
-			}
-			n, err := c.build(in)
-			if err == nil {
-				t.Fatalf("got %v, want an error", n)
-			}
-			if err.Error() != c.want {
-				t.Errorf("got  %s\nwant %s", err, c.want)
-			}
-		})
+		c.check(t)
 	}
 }
 

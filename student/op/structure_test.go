@@ -25,12 +25,7 @@ func TestStructureOperatorsRefuse(t *testing.T) {
 		return func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.Transpose(in[0], perm...) }
 	}
 	images, matrix := tensor.Shape{2, 4, 5, 6}, tensor.Shape{2, 3}
-	for _, c := range []struct {
-		name   string
-		shapes []tensor.Shape
-		build  build
-		want   string
-	}{
+	for _, c := range []refusal{
 		{"a transposition with an axis twice", []tensor.Shape{matrix}, transpose(0, 0),
 			"op: Transpose of shape (2, 3) wants each of its 2 axes once, from 0 on, got [0 0]"},
 		{"a transposition with too few axes", []tensor.Shape{images}, transpose(1, 0),
@@ -110,20 +105,7 @@ func TestStructureOperatorsRefuse(t *testing.T) {
 			func(in gorgonia.Nodes) (*gorgonia.Node, error) { return op.SpaceToDepth(in[0], 2, "RDC") },
 			`op: SpaceToDepth knows the modes DCR and CRD, got "RDC"`},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := gorgonia.NewGraph()
-			var in gorgonia.Nodes
-			for i, s := range c.shapes {
-				in = append(in, gorgonia.NewTensor(g, tensor.Float32, s.Dims(), gorgonia.WithName(fmt.Sprint("in", i)), gorgonia.WithShape(s...)))
-			}
-			n, err := c.build(in)
-			if err == nil {
-				t.Fatalf("got %v, want an error", n)
-			}
-			if err.Error() != c.want {
-				t.Errorf("got  %s\nwant %s", err, c.want)
-			}
-		})
+		c.check(t)
 	}
 }
 
