@@ -13,7 +13,7 @@ import (
 )
 
 // piecesThatRun is the number of pieces that ONNX Runtime runs. Fewer is a loss.
-const piecesThatRun = 1730
+const piecesThatRun = 1738
 
 // TestTranslatedOperatorsMeanTheSameInOnnxRuntime gives each piece of a file
 // that can be imported to ONNX Runtime: as it is, at each of its opsets, which
@@ -95,7 +95,7 @@ func TestTranslatedOperatorsMeanTheSameInOnnxRuntime(t *testing.T) {
 		})
 	}
 	t.Logf("%d pieces, %d models", ran, models)
-	if !t.Failed() && ran != piecesThatRun {
+	if !t.Failed() && !someChosen() && ran != piecesThatRun {
 		t.Errorf("%d pieces ran, want %d", ran, piecesThatRun)
 	}
 }

@@ -226,21 +226,23 @@ func cuts() []Piece {
 // borders are Pad.
 func borders() []Piece {
 	// source is the element of an axis of length n that stands at i, which may
-	// be outside; -1 is none.
-	source := func(mode string, i, n int) int {
-		if i >= 0 && i < n {
+	// be outside; -1 is none. A pad below zero has taken elements away, which then
+	// are no source either.
+	source := func(mode string, i, n int, before, after int64) int {
+		first, last := max(0, -int(before)), n-1-max(0, -int(after))
+		if i >= first && i <= last {
 			return i
 		}
 		switch mode {
 		case "edge":
-			return min(max(i, 0), n-1)
+			return min(max(i, first), last)
 		case "reflect":
-			if i < 0 {
-				return -i
+			if i < first {
+				return 2*first - i
 			}
-			return 2*n - 2 - i
+			return 2*last - i
 		case "wrap":
-			return (i + n) % n
+			return (i-first+last-first+1)%(last-first+1) + first
 		}
 		return -1
 	}
@@ -254,7 +256,7 @@ func borders() []Piece {
 		{imageDims, []int64{0, 0, 1, 2, 0, 0, 3, 0}, []string{"constant", "reflect", "edge", "wrap"}, nil},
 		{imageDims, []int64{0, 1, 0, 0, 0, 2, 0, 1}, []string{"constant", "reflect", "edge", "wrap"}, nil},
 		{signalDims, []int64{0, 0, 2, 1, 0, 1}, []string{"constant", "edge"}, nil},
-		{imageDims, []int64{0, 0, -1, 2, 0, 0, 1, -2}, []string{"constant"}, nil},
+		{imageDims, []int64{0, 0, -1, 2, 0, 0, 1, -2}, []string{"constant", "reflect", "edge"}, nil},
 	} {
 		for _, mode := range s.modes {
 			to := slices.Clone(s.dims)
@@ -266,7 +268,7 @@ func borders() []Piece {
 					return Tabulate(to, func(i []int) float64 {
 						at := make([]int, len(i))
 						for a := range i {
-							if at[a] = source(mode, i[a]-int(s.pads[a]), s.dims[a]); at[a] < 0 {
+							if at[a] = source(mode, i[a]-int(s.pads[a]), s.dims[a], s.pads[a], s.pads[len(i)+a]); at[a] < 0 {
 								return value
 							}
 						}
