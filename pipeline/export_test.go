@@ -152,6 +152,12 @@ func TestEveryStudentRunsAtEveryOpset(t *testing.T) {
 			if p := agree(t, m, x, halfParityLimit); p.MaxDifference < 1e-6 {
 				t.Errorf("weights of 11 bits change the logits by %.1e only", p.MaxDifference)
 			}
+			// The file is a student again, of just these weights.
+			again, err := student.ImportModel(x, student.ImportOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			agree(t, again.Model, x, parityLimit)
 		})
 	}
 	for family := range families {
