@@ -709,6 +709,28 @@ func TestTapsByName(t *testing.T) {
 	}
 }
 
+// The last value of each resolution, of those that all of the network passes
+// through: the outputs of blocks, also where a block has its channels last.
+func TestTapsOfNetworks(t *testing.T) {
+	for file, want := range map[string][]string{
+		"resnet18":         {"relu/Relu 32x24", "layer1/1/relu_1/Relu 16x12", "layer2/1/relu_1/Relu 8x6", "layer3/1/relu_1/Relu 4x3", "layer4/1/relu_1/Relu 2x2"},
+		"convnext_tiny_17": {"features/2/0/Transpose_1 16x24", "features/4/0/Transpose_1 8x12", "features/6/0/Transpose_1 4x6", "features/7/2/Add 2x3"},
+		"vit_17":           {"conv_proj/Conv 4x4"},
+	} {
+		i, err := student.Import("../testdata/networks/"+file+".onnx", student.ImportOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, tap := range newGraph(t, i.Model, 2, student.Train).Taps {
+			got = append(got, fmt.Sprintf("%s %dx%d", tap.Name, tap.Node.Shape()[1], tap.Node.Shape()[2]))
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", file, d)
+		}
+	}
+}
+
 // A graph takes the batch it is made for, wherever the file computes with it.
 func TestShapeArithmeticFollowsTheBatch(t *testing.T) {
 	b := onnx.NewBuilder("net", 17)
