@@ -295,25 +295,88 @@ func importMul(im *importing, c *importer.Call) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i, name := range c.Inputs {
+		x := im.values[c.Inputs[1-i]].node
+		if s := im.once(name, "Sigmoid"); s != nil && x != nil && s.Inputs[0] == c.Inputs[1-i] {
+			return im.pointwise(im.op(op.SiLU(x)))
+		}
+	}
+	if x := im.values[im.geluOf(c)].node; x != nil {
+		return im.pointwise(im.op(op.Gelu(x)))
+	}
 	if a.constant != nil {
 		a, b = b, a
 	}
 	if x, k, ok := im.number(a, b); ok {
 		return im.times(x, k)
 	}
-	for i, name := range c.Inputs { // x·Sigmoid(x), where only this product reads the sigmoid
-		s, x := im.values[name].node, im.values[c.Inputs[1-i]].node
-		if s != nil && x != nil && im.readers[name] == 1 && im.madeBy(name, "Sigmoid") && slices.Equal(op.Operands(s), gorgonia.Nodes{x}) {
-			return im.pointwise(im.op(op.SiLU(x)))
-		}
-	}
 	return im.together(op.Mul, a, b)
 }
 
-// madeBy reports whether a value of the file is the result of an operator.
-func (im *importing) madeBy(name, op string) bool {
+// once returns the call of an operator that makes a value which is read once; nil
+// where there is none.
+func (im *importing) once(name, op string) *importer.Call {
 	c := im.callOf(name)
-	return c != nil && c.Op == op && c.Domain == ""
+	if c == nil || c.Op != op || c.Domain != "" || len(c.Inputs) == 0 || im.readers[name] != 1 {
+		return nil
+	}
+	return c
+}
+
+// scaled returns the operand x of a product x·k; false where c is none.
+func (im *importing) scaled(c *importer.Call, k float64) (x string, ok bool) {
+	if c == nil || c.Op != "Mul" || len(c.Inputs) != 2 {
+		return "", false
+	}
+	for i, name := range c.Inputs {
+		if f, one := im.scalar(im.values[name]); one && math.Abs(f/k-1) < 1e-6 {
+			return c.Inputs[1-i], true
+		}
+	}
+	return "", false
+}
+
+// geluOf returns the x of which c is the last product of the Gelu, written out as
+// exporters do below opset 20: (x·(1+erf(x/√2)))·½ or (x·½)·(1+erf(x/√2)). It is
+// empty where c is none, or where something of it is read elsewhere.
+func (im *importing) geluOf(c *importer.Call) string {
+	if whole, ok := im.scaled(c, 0.5); ok {
+		m := im.once(whole, "Mul")
+		for i := 0; m != nil && i < len(m.Inputs); i++ {
+			if x := im.onePlusErf(m.Inputs[i]); x != "" && x == m.Inputs[1-i] {
+				return x
+			}
+		}
+		return ""
+	}
+	for i, name := range c.Inputs {
+		x := im.onePlusErf(name)
+		if half, ok := im.scaled(im.once(c.Inputs[1-i], "Mul"), 0.5); ok && half == x {
+			return x
+		}
+	}
+	return ""
+}
+
+// onePlusErf returns the x of which a value is 1+erf(x/√2), or nothing.
+func (im *importing) onePlusErf(name string) string {
+	add := im.once(name, "Add")
+	for i := 0; add != nil && len(add.Inputs) == 2 && i < 2; i++ {
+		one, ok := im.scalar(im.values[add.Inputs[i]])
+		erf := im.once(add.Inputs[1-i], "Erf")
+		if !ok || one != 1 || erf == nil {
+			continue
+		}
+		if x, ok := im.scaled(im.once(erf.Inputs[0], "Mul"), 1/math.Sqrt2); ok {
+			return x
+		}
+		if div := im.once(erf.Inputs[0], "Div"); div != nil && len(div.Inputs) == 2 {
+			if k, ok := im.scalar(im.values[div.Inputs[1]]); ok && math.Abs(k/math.Sqrt2-1) < 1e-6 {
+				return div.Inputs[0]
+			}
+		}
+	}
+	return ""
 }
 
 func importDiv(im *importing, c *importer.Call) ([]value, error) {

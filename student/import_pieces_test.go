@@ -113,3 +113,46 @@ func compareArrays(t *testing.T, what string, got, want []importertest.Array) {
 		}
 	}
 }
+
+// What exporters write out is one operator here, which has one derivative.
+func TestActivationsWrittenOutAreRecognised(t *testing.T) {
+	want := map[string][]string{
+		"Gelu written out of [2 3 4]":           {"Gelu"},
+		"Gelu written out otherwise of [2 3 4]": {"Gelu"},
+		"nearly Gelu of [2 3 4]":                {"Mul", "Erf", "Add", "Mul", "Mul"},
+		"Gelu of another of [2 3 4]":            {"Neg", "Mul", "Erf", "Add", "Mul", "Mul"},
+		"x·Sigmoid(x) of [2 3 4]":               {"Sigmoid", "Mul"},
+	}
+	for _, p := range importertest.Pieces() {
+		name := strings.TrimPrefix(p.Name, "functions: ")
+		ops, ok := want[name]
+		if !ok {
+			continue
+		}
+		delete(want, name)
+		m, err := p.Model(13)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := student.ImportNet(m, student.NetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := n.Export(student.ExportOptions{Opset: 21})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, node := range x.Graph.Nodes {
+			got = append(got, node.Op)
+		}
+		slices.Sort(ops)
+		slices.Sort(got)
+		if !slices.Equal(got, ops) {
+			t.Errorf("%s: exported as %v, want %v", name, got, ops)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("there are no pieces %v", want)
+	}
+}

@@ -9,6 +9,7 @@ import (
 // functions are of each element.
 func functions() []Piece {
 	sigmoid := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+	gelu := func(x float64) float64 { return x / 2 * (1 + math.Erf(x/math.Sqrt2)) }
 	softplus := func(x float64) float64 { return math.Log1p(math.Exp(x)) }
 	f32 := func(x float64) float64 { return float64(float32(x)) }
 	clip := func(low, high float64) func(x float64) float64 {
@@ -51,7 +52,7 @@ func functions() []Piece {
 		{"Elu with its default", anyOpset, 0, node1("Elu"), elu(1)},
 		{"Erf", []int64{9, 13, 21}, 0, node1("Erf"), math.Erf},
 		{"Exp", anyOpset, 0, node1("Exp"), math.Exp},
-		{"Gelu", []int64{20, 21}, 0, node1("Gelu"), func(x float64) float64 { return x / 2 * (1 + math.Erf(x/math.Sqrt2)) }},
+		{"Gelu", []int64{20, 21}, 0, node1("Gelu"), gelu},
 		{"Gelu by tanh", []int64{20, 21}, 0, node1("Gelu", onnx.AttrString("approximate", "tanh")), func(x float64) float64 {
 			return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 		}},
@@ -98,6 +99,28 @@ func functions() []Piece {
 			d := b.Node("Cast", in, onnx.AttrInt("to", int64(onnx.Float64)))
 			return []string{b.Node("Cast", []string{d}, onnx.AttrInt("to", int64(onnx.Float32)))}
 		}, func(x float64) float64 { return x }},
+		{"Gelu written out", []int64{9, 13, 21}, 0, func(b *onnx.Builder, in []string) []string {
+			// As PyTorch does.
+			e := b.Node("Erf", []string{b.Node("Div", []string{in[0], b.Initializer("c", scalar(math.Sqrt2))})})
+			y := b.Node("Mul", []string{in[0], b.Node("Add", []string{e, b.Initializer("c", scalar(1))})})
+			return []string{b.Node("Mul", []string{y, b.Initializer("c", scalar(0.5))})}
+		}, gelu},
+		{"Gelu written out otherwise", []int64{9, 13, 21}, 0, func(b *onnx.Builder, in []string) []string {
+			e := b.Node("Erf", []string{b.Node("Mul", []string{b.Initializer("c", scalar(1/math.Sqrt2)), in[0]})})
+			y := b.Node("Mul", []string{b.Initializer("c", scalar(0.5)), in[0]})
+			return []string{b.Node("Mul", []string{y, b.Node("Add", []string{b.Initializer("c", scalar(1)), e})})}
+		}, gelu},
+		{"nearly Gelu", []int64{9, 13, 21}, 0, func(b *onnx.Builder, in []string) []string {
+			e := b.Node("Erf", []string{b.Node("Div", []string{in[0], b.Initializer("c", scalar(1.5))})})
+			y := b.Node("Mul", []string{in[0], b.Node("Add", []string{e, b.Initializer("c", scalar(1))})})
+			return []string{b.Node("Mul", []string{y, b.Initializer("c", scalar(0.5))})}
+		}, func(x float64) float64 { return x / 2 * (1 + math.Erf(x/1.5)) }},
+		{"Gelu of another", []int64{9, 13, 21}, 0, func(b *onnx.Builder, in []string) []string {
+			z := b.Node("Neg", in)
+			e := b.Node("Erf", []string{b.Node("Div", []string{in[0], b.Initializer("c", scalar(math.Sqrt2))})})
+			y := b.Node("Mul", []string{z, b.Node("Add", []string{e, b.Initializer("c", scalar(1))})})
+			return []string{b.Node("Mul", []string{y, b.Initializer("c", scalar(0.5))})}
+		}, func(x float64) float64 { return -gelu(x) }},
 		{"x·Sigmoid(x)", anyOpset, 0, func(b *onnx.Builder, in []string) []string {
 			return []string{b.Node("Mul", []string{b.Node("Sigmoid", in), in[0]})}
 		}, func(x float64) float64 { return x * sigmoid(x) }},
