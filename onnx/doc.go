@@ -14,6 +14,10 @@
 //
 // Models are made from nothing with a Builder, which hands out unique names.
 //
+// A model can be made smaller without changing what it computes: Strip removes
+// what no output needs, MergeTransposes needless Transposes. HalfWeights halves
+// its file and rounds its weights.
+//
 // Some types and shapes can be told from the operators alone (Infer), which is
 // what exposing values and rewriting the batch build on.
 //
