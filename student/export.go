@@ -114,6 +114,7 @@ func finish(m *onnx.Model, name string, o ExportOptions) (*onnx.Model, error) {
 		}
 	}
 	foldConstants(m)
+	joinNormalisations(m)
 	writeFlatten(m)
 	m.Strip()
 	m.Producer, m.ProducerVersion = o.Producer, o.ProducerVersion
