@@ -50,7 +50,9 @@ type ExportOptions struct {
 // batch size. Batch normalisation that alone follows a convolution is part of
 // that convolution, and so are biases; a dense layer that follows a spatial
 // Flatten has its columns in the file's order, so that nothing is transposed at
-// run time. Nodes and weights are named after the layers.
+// run time. Nodes and weights are named after the layers. What depends on
+// constants alone is computed; where a network computes with the number of
+// images in a batch, as to give each its class token, the file does, too.
 //
 // The same parameters and options give the same model: nothing in it depends
 // on time or place. A parameter that is not finite is an error.

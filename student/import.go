@@ -207,7 +207,8 @@ type program struct {
 	replace bool         // by a fresh one
 	passed  map[int]bool // calls behind a replaced head that change the form alone
 	bias    string       // the constant that one of them adds
-	unfold  map[int]bool // convolutions that get a normalisation
+	unfold  map[int]bool // convolutions that get a normalisation, if they give more than one pixel
+	unfolds int          // how many did
 }
 
 // tapValue is an attention point.
@@ -541,8 +542,8 @@ func (p *program) planNormalisation(unfold bool) {
 
 // noteInit says what became of the parameters.
 func (p *program) noteInit(m *Model, o ImportOptions) {
-	if n := len(p.unfold); n > 0 {
-		p.note("%d convolutions got a batch normalisation with identity statistics; the function is unchanged", n)
+	if p.unfolds > 0 {
+		p.note("%d convolutions got a batch normalisation with identity statistics; the function is unchanged", p.unfolds)
 	}
 	if o.Init != Random {
 		return

@@ -219,6 +219,9 @@ func (im *importing) withBias(y, p *gorgonia.Node) *gorgonia.Node {
 // what the bias alone was.
 func (im *importing) unfolded(y *gorgonia.Node, v value, n int) *gorgonia.Node {
 	base := im.unique(im.label() + "/bn")
+	if im.b.create {
+		im.unfolds++
+	}
 	constant := func(x float32) func() ([]float32, error) {
 		return func() ([]float32, error) { return slices.Repeat([]float32{x}, n), nil }
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/student"
@@ -521,6 +522,27 @@ func TestAnImportedStudentLearns(t *testing.T) {
 	}
 }
 
+func TestImportedParametersAreSavedAndConverted(t *testing.T) {
+	a := importModel(t, exotic(t), student.ImportOptions{})
+	b := importModel(t, exotic(t), student.ImportOptions{Init: student.Random, Seed: 9})
+	if d := apart(t, logits(t, b.Model, 2), logits(t, a.Model, 2)); d < 0.1 {
+		t.Errorf("kept and random parameters give logits apart by %v", d)
+	}
+	if err := b.Model.Load(a.Model.Tensors()); err != nil {
+		t.Fatal(err)
+	}
+	if d := apart(t, logits(t, b.Model, 2), logits(t, a.Model, 2)); d != 0 {
+		t.Errorf("after loading, logits are apart by %v", d)
+	}
+	double, err := a.Model.Convert(tensor.Float64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := apart(t, logits(t, a.Model, 2), logits(t, double, 2)); d > close || d == 0 {
+		t.Errorf("in float64, logits are apart by %v", d)
+	}
+}
+
 func TestRandomInitialisation(t *testing.T) {
 	file := exotic(t)
 	kept := importModel(t, file, student.ImportOptions{})
@@ -682,8 +704,14 @@ func TestUnfoldedNormalisations(t *testing.T) {
 			t.Errorf("%s begins with %v where parameters are drawn anew", p.Name, p.Value.Data().([]float32)[0])
 		}
 	}
-	none := importModel(t, exotic(t), student.ImportOptions{UnfoldBatchNorm: true})
-	wantNote(t, none.Notes, "1 convolutions got")
+	wantNote(t, importModel(t, exotic(t), student.ImportOptions{UnfoldBatchNorm: true}).Notes, "1 convolutions got")
+	// Of its 81 convolutions, 32 weigh channels by one number each.
+	se, err := student.Import("../testdata/networks/efficientnet_b0.onnx", student.ImportOptions{UnfoldBatchNorm: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantNote(t, se.Notes, "49 convolutions got")
+	newGraph(t, se.Model, 1, student.Train)
 	wantNote(t, importModel(t, export(t, newModel(t, small(student.Conv{Out: 3}), spec8, 1), student.ExportOptions{}), student.ImportOptions{UnfoldBatchNorm: true}).Notes, "2 convolutions got")
 }
 
