@@ -244,6 +244,9 @@ func importMeanVarianceNormalization(im *importing, c *importer.Call) ([]value, 
 	return im.one(op.MomentNorm(x, axes, 1e-18))
 }
 
+// maxNeighbours bounds the table of which channels LRN sums: channels times size.
+const maxNeighbours = 1 << 20
+
 // importLRN: x / (bias + alpha/size · Σ x²)^beta with the sum over size channels
 // around each (Krizhevsky, Sutskever and Hinton 2012, section 3.3).
 func importLRN(im *importing, c *importer.Call) ([]value, error) {
@@ -257,6 +260,9 @@ func importLRN(im *importing, c *importer.Call) ([]value, error) {
 		return nil, im.unsupported(c, fmt.Sprintf("size %d for an input of shape %v", size, shape))
 	}
 	channels, before := shape[1], int(size-1)/2
+	if channels > maxNeighbours/min(channels, int(size)) {
+		return nil, im.unsupported(c, fmt.Sprintf("size %d over %d channels; at most %d neighbours are summed", size, channels, maxNeighbours))
+	}
 	around := func(i int) []op.Tap {
 		var taps []op.Tap
 		for k := max(i-before, 0); k <= min(i-before+int(size)-1, channels-1); k++ {

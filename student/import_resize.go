@@ -206,7 +206,7 @@ func (im *importing) resize(c *importer.Call, v value, cfg op.ResizeConfig, todo
 	for _, r := range todo {
 		to[r.axis] = r.length
 	}
-	if err := im.bounded(c, to); err != nil {
+	if err := im.tabulated(c, to); err != nil {
 		return nil, err
 	}
 	// As four axes, the resized ones last. One alone gets a neighbour that stays.

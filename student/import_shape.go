@@ -24,6 +24,15 @@ func (im *importing) bounded(c *importer.Call, shape []int) error {
 	return nil
 }
 
+// tabulated is bounded for a shape each of whose axes is made by a table of where
+// its elements come from.
+func (im *importing) tabulated(c *importer.Call, shape []int) error {
+	if slices.ContainsFunc(shape, func(d int) bool { return d > maxImage }) {
+		return im.unsupported(c, fmt.Sprintf("its result has shape %v; each axis has at most %d elements", shape, maxImage))
+	}
+	return im.bounded(c, shape)
+}
+
 // list returns the integers that are an attribute below some opset and operand
 // i from there on; false where neither is given.
 func (im *importing) list(c *importer.Call, attr string, i int) (v []int64, given bool, err error) {
@@ -388,6 +397,9 @@ func importPad(im *importing, c *importer.Call) ([]value, error) {
 	if mode == "constant" {
 		return im.give(im.op(op.Pad(x, inGorgonia(before), inGorgonia(after), with)), value{})
 	}
+	if err := im.tabulated(c, size); err != nil {
+		return nil, err
+	}
 	// What is cut off is no source for the borders.
 	for a := range shape {
 		cutBefore, cutAfter := min(before[a], 0), min(after[a], 0)
@@ -537,7 +549,7 @@ func importTile(im *importing, c *importer.Call) ([]value, error) {
 			return nil, im.unsupported(c, fmt.Sprintf("repeats %v; each is from 1 to %d", repeats, maxElements))
 		}
 		to[i] *= int(k)
-		if err := im.bounded(c, to); err != nil {
+		if err := im.tabulated(c, to); err != nil {
 			return nil, err
 		}
 	}

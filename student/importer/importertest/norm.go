@@ -124,6 +124,7 @@ func normalisations() []Piece {
 					return x.At(i...) / math.Sqrt(2+0.5/3*s)
 				})
 			})},
+		Piece{Name: "LRN of everything", Opsets: anyOpset, In: [][]int{{1, 2048}}, Build: node1("LRN", onnx.AttrInt("size", 1<<20)), Refused: "neighbours are summed"},
 		Piece{Name: "LRN of no channels", Opsets: anyOpset, In: [][]int{imageDims}, Build: node1("LRN", onnx.AttrInt("size", 0)), Refused: "size 0"},
 		Piece{Name: "groups that do not divide", Opsets: []int64{18, 21}, In: [][]int{imageDims}, Build: withConstants("GroupNormalization", []*onnx.Tensor{Constant(Drawn(1, 2)), Constant(Drawn(1, 2))}, onnx.AttrInt("num_groups", 2)), Refused: "num_groups 2"},
 		Piece{Name: "scales of another length", Opsets: []int64{17, 21}, In: [][]int{imageDims}, Build: withConstants("LayerNormalization", []*onnx.Tensor{Constant(Drawn(1, 4))}), Refused: "scale of shape [4]"},

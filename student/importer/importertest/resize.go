@@ -117,7 +117,8 @@ func resizings() []Piece {
 		Piece{Name: "a crop", Opsets: []int64{11, 21}, In: [][]int{imageDims}, Build: withConstants("Resize", []*onnx.Tensor{scales(0, 0, 0, 0, 1, 1, 1, 1), scales(1, 1, 2, 2)}, onnx.AttrString("coordinate_transformation_mode", "tf_crop_and_resize")), Refused: "tf_crop_and_resize"},
 		Piece{Name: "three axes", Opsets: []int64{11, 21}, In: [][]int{imageDims}, Build: withConstants("Resize", []*onnx.Tensor{scales(), scales(1, 2, 2, 2)}), Refused: "it resizes 3 axes"},
 		Piece{Name: "both scales and sizes", Opsets: []int64{13, 21}, In: [][]int{imageDims}, Build: withConstants("Resize", []*onnx.Tensor{nil, scales(1, 1, 2, 2), Whole(2, 3, 8, 10)}), Refused: "one of them"},
-		Piece{Name: "too large", Opsets: []int64{13, 21}, In: [][]int{imageDims}, Build: withConstants("Resize", []*onnx.Tensor{nil, nil, Whole(2, 3, 1<<20, 1<<20)}), Refused: "all together at most"},
+		Piece{Name: "too long", Opsets: []int64{13, 21}, In: [][]int{imageDims}, Build: withConstants("Resize", []*onnx.Tensor{nil, nil, Whole(2, 3, 4, 1<<21)}), Refused: "each axis has at most 1048576"},
+		Piece{Name: "too large", Opsets: []int64{13, 21}, In: [][]int{imageDims}, Build: withConstants("Resize", []*onnx.Tensor{nil, nil, Whole(2, 3, 1<<19, 1<<19)}), Refused: "all together at most"},
 	)
 	for _, mode := range []string{"nearest", "linear"} {
 		for _, s := range []struct{ h, w float32 }{{2, 3}, {1, 2}, {1.5, 1.25}} {

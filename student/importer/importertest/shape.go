@@ -306,6 +306,7 @@ func borders() []Piece {
 	cases = append(cases,
 		Piece{Name: "a reflection that is too wide", Opsets: []int64{11, 21}, In: [][]int{imageDims}, Build: withConstants("Pad", []*onnx.Tensor{Whole(0, 0, 4, 0, 0, 0, 0, 0)}, onnx.AttrString("mode", "reflect")), Refused: "a border is smaller than what it repeats"},
 		Piece{Name: "too few pads", Opsets: []int64{11, 21}, In: [][]int{imageDims}, Build: withConstants("Pad", []*onnx.Tensor{Whole(0, 0, 4, 0)}), Refused: "for 4 axes"},
+		Piece{Name: "a border of a million", Opsets: []int64{11, 21}, In: [][]int{{1, 1, 4, 5}}, Build: withConstants("Pad", []*onnx.Tensor{Whole(0, 0, 1<<20, 0, 0, 0, 0, 0)}, onnx.AttrString("mode", "edge")), Refused: "each axis has at most 1048576"},
 		Piece{Name: "more than there is memory", Opsets: []int64{11, 21}, In: [][]int{imageDims}, Build: withConstants("Pad", []*onnx.Tensor{Whole(0, 0, 1<<30, 0, 0, 0, 0, 0)}), Refused: "all together at most"})
 	return cases
 }
@@ -361,6 +362,7 @@ func repeats() []Piece {
 		{Name: "Tile of one element", Opsets: anyOpset, In: [][]int{{2, 1, 4}}, Build: withConstants("Tile", []*onnx.Tensor{Whole(1, 3, 1)}), Want: of1(func(x Array) Array {
 			return Tabulate([]int{2, 3, 4}, func(i []int) float64 { return x.At(i[0], 0, i[2]) })
 		})},
+		{Name: "Tile to a long list", Opsets: anyOpset, In: [][]int{{2}}, Build: withConstants("Tile", []*onnx.Tensor{Whole(1 << 20)}), Refused: "each axis has at most 1048576"},
 		{Name: "Tile by too many repeats", Opsets: anyOpset, In: [][]int{imageDims}, Build: withConstants("Tile", []*onnx.Tensor{Whole(1, 2)}), Refused: "repeats [1 2]"},
 	}
 }
