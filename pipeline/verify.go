@@ -189,9 +189,6 @@ func (p *pair) check(c VerifyConfig, set *data.Set) error {
 	case sizeOf(a) != sizeOf(b) || a.C != b.C:
 		return fmt.Errorf("pipeline: %s takes images of %dx%dx%d and %s of %dx%dx%d; only models that take the same images can be compared",
 			c.A.Path, a.H, a.W, a.C, c.B.Path, b.H, b.W, b.C)
-	case a.Layout != b.Layout:
-		return fmt.Errorf("pipeline: %s takes images as %s and %s as %s; only models that take them alike can be compared (where a file leaves it open, --layout says which)",
-			c.A.Path, a.Layout, c.B.Path, b.Layout)
 	case a.Classes != b.Classes:
 		return fmt.Errorf("pipeline: %s tells %d classes apart and %s %d; only models of the same classes can be compared",
 			c.A.Path, a.Classes, c.B.Path, b.Classes)
