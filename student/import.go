@@ -148,6 +148,9 @@ func ImportModel(m *onnx.Model, o ImportOptions) (*Imported, error) {
 	if len(g.Params) == 0 {
 		return nil, fmt.Errorf("student: %s has no trainable parameter", model.Name())
 	}
+	if _, err := model.build(2, Train, false); err != nil {
+		return nil, fmt.Errorf("%w (one image alone can be computed: the file seems to be made for a batch of 1)", err)
+	}
 	p.noteInit(model, o)
 	return &Imported{Model: model, Notes: p.notes}, nil
 }

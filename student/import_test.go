@@ -273,6 +273,9 @@ func TestFilesThatAreNoStudents(t *testing.T) {
 		}, student.ImportOptions{}},
 		{"a tap that is not there", `no value of the file called "stage9" is a feature map`, func(b *onnx.Builder) string { return dense(b, image(b)) },
 			student.ImportOptions{Taps: []string{"stage9"}}},
+		{"a batch that a shape knows", "the file seems to be made for a batch of 1", func(b *onnx.Builder) string {
+			return b.Node("Reshape", []string{dense(b, image(b)), b.Initializer("shape", importertest.Whole(1, 4))})
+		}, student.ImportOptions{}},
 		{"nothing to learn", "has no trainable parameter", func(b *onnx.Builder) string {
 			return b.Node("Flatten", []string{b.Node("GlobalAveragePool", []string{image(b)})})
 		}, student.ImportOptions{}},
@@ -284,10 +287,13 @@ func TestFilesThatAreNoStudents(t *testing.T) {
 				t.Errorf("error %v\nshould say %q", err, tt.want)
 			}
 			var u *student.UnsupportedError
-			if got := errors.As(err, &u); got != (tt.name == "an operator nobody knows") {
-				t.Errorf("an *UnsupportedError: %v", got)
-			} else if got && (u.Op != "Einsum" || u.Opset != 17) {
-				t.Errorf("the error tells operator %s of opset %d", u.Op, u.Opset)
+			op := ""
+			if errors.As(err, &u) {
+				op = u.Op
+			}
+			want := map[string]string{"an operator nobody knows": "Einsum", "a batch that a shape knows": "Reshape"}[tt.name]
+			if op != want || u != nil && u.Opset != 17 {
+				t.Errorf("the *UnsupportedError %+v is of %q, want %q of opset 17", u, op, want)
 			}
 		})
 	}
