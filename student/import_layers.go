@@ -431,14 +431,14 @@ func importGemm(im *importing, c *importer.Call) ([]value, error) {
 	}
 	v, ok := im.operand(c, 2)
 	if !ok || y == nil {
-		return im.fromImage(y, 2)
+		return im.give(y, value{})
 	}
 	if s := im.fileShape(v); beta == 1 && (fresh > 0 || slices.Equal(s, []int{d[1]}) && v.constant != nil) {
-		return im.fromImage(im.bias(c, y, v, d[1]), 2)
+		return im.give(im.bias(c, y, v, d[1]), value{})
 	}
 	if beta == 1 {
 		if z, ok := im.addBias(y, v); ok {
-			return im.fromImage(z, 2)
+			return im.give(z, value{})
 		}
 	}
 	shape := im.fileShape(value{node: y})
@@ -502,12 +502,12 @@ func importMatMul(im *importing, c *importer.Call) ([]value, error) {
 			w = im.b.parameter(im.nameFor(b, Weight), Weight, []int{fresh, d[0]}, nil)
 			y := im.dense(x, w)
 			if im.program.bias == "" {
-				return im.fromImage(y, 2)
+				return im.give(y, value{})
 			}
 			p := im.b.parameter(im.nameFor(value{name: im.program.bias}, Bias), Bias, []int{fresh}, nil)
-			return im.fromImage(im.withBias(y, p), 2)
+			return im.give(im.withBias(y, p), value{})
 		}
-		return im.fromImage(im.dense(x, im.flippedParameter(b, Weight)), 2)
+		return im.give(im.dense(x, im.flippedParameter(b, Weight)), value{})
 	}
 	sa, sb := im.fileShape(a), im.fileShape(b)
 	// A vector on the left is a row, on the right a column; the axis goes again.
@@ -535,7 +535,7 @@ func importMatMul(im *importing, c *importer.Call) ([]value, error) {
 	if !column {
 		out = append(out, sb[len(sb)-1])
 	}
-	return im.fromImage(im.reshape(z, out...), 2)
+	return im.give(im.reshape(z, out...), value{})
 }
 
 // stretched returns v in the shape s, a matrix at its end, with the leading axes
@@ -631,7 +631,7 @@ func importFlatten(im *importing, c *importer.Call) ([]value, error) {
 			to[1] *= d
 		}
 	}
-	return im.fromImage(im.reshape(im.node(v), to[0], to[1]), 2)
+	return im.give(im.reshape(im.node(v), to[0], to[1]), v)
 }
 
 func importIdentity(im *importing, c *importer.Call) ([]value, error) {
