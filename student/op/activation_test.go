@@ -99,7 +99,6 @@ func TestSecondDerivativesEnd(t *testing.T) {
 // TestActivationsRefuse checks that an operator that cannot be applied says
 // which operator, which rule and what came.
 func TestActivationsRefuse(t *testing.T) {
-	type build = func(in gorgonia.Nodes) (*gorgonia.Node, error)
 	images, rows := tensor.Shape{2, 3, 4, 5}, tensor.Shape{2, 3}
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, c := range []refusal{
