@@ -186,7 +186,7 @@ func freeBatch(m *onnx.Model) (note string, err error) {
 		return "", nil
 	}
 	if err := m.SetBatch(name); err != nil {
-		return "", fmt.Errorf("the file is made for batches of %d, which cannot be freed: %w", fixed, err)
+		return "", fmt.Errorf("the file is made for batches of %d, which cannot be freed: %w; export it with a free batch (in torch.onnx.export, dynamic_axes)", fixed, err)
 	}
 	return fmt.Sprintf("the file is made for batches of %d; the student takes any", fixed), nil
 }
@@ -195,6 +195,7 @@ func freeBatch(m *onnx.Model) (note string, err error) {
 type program struct {
 	*importer.Program
 	random   bool
+	held     int64          // bytes of the constants
 	maker    map[string]int // which call makes a value
 	readers  map[string]int // how many operands are the value
 	needed   []bool         // calls that the outputs depend on
@@ -244,6 +245,9 @@ func readProgram(m *onnx.Model) (*program, error) {
 	}
 	for _, v := range r.Outputs {
 		p.readers[v.Name]++
+	}
+	for _, t := range r.Constants {
+		p.held += int64(len(t.Data))
 	}
 	return p, nil
 }
@@ -681,7 +685,12 @@ func (im *importing) translate(c *importer.Call) ([]value, error) {
 				if t != nil {
 					n, err := t.Len()
 					values[i] = value{constant: t, learned: learned && err == nil && n > 1 && t.Type.Float()}
+					im.folded += int64(len(t.Data))
 				}
+			}
+			if most := foldedShare*im.held + foldedRoom; im.folded > most {
+				return nil, fmt.Errorf("student: with %s the constants that the file computes take %d bytes; at most %d are made, %d times those it holds and %d besides",
+					describe(c), im.folded, most, foldedShare, foldedRoom)
 			}
 			return values, nil
 		}

@@ -247,6 +247,15 @@ func TestFilesThatAreNoStudents(t *testing.T) {
 				b.Name("scores")
 				return b.Node("Einsum", []string{x}, onnx.AttrString("equation", "ij->ij"))
 			}, student.ImportOptions{}},
+		{"tables without end", `with ConstantOfShape "ConstantOfShape_5" the constants that the file computes take 335544336 bytes`,
+			func(b *onnx.Builder) string {
+				x := image(b)
+				size := b.Initializer("size", onnx.Int64s("", []int64{1}, []int64{1 << 24})) // of 64 MiB
+				for range 5 {
+					x = b.Node("Add", []string{x, b.Node("ReduceMax", []string{b.Node("ConstantOfShape", []string{size})})})
+				}
+				return dense(b, x)
+			}, student.ImportOptions{}},
 		{"another number of classes", `the file tells 4 classes apart and 10 are wanted; ReplaceHead (--replace-head) puts a fresh layer in place of its last one, Gemm "Gemm"`,
 			func(b *onnx.Builder) string { return dense(b, image(b)) }, student.ImportOptions{Classes: 10}},
 		{"no last layer to replace", "no last layer was found that could be replaced",

@@ -45,6 +45,7 @@ type importing struct {
 	values map[string]value
 	at     int            // the call under way
 	call   *importer.Call // the same
+	folded int64          // bytes of the constants computed so far
 
 	made     map[string]*gorgonia.Node // parameters by the constants they are made of
 	flipped  map[string]bool           // those whose node is the transpose of the constant
@@ -53,6 +54,13 @@ type importing struct {
 	turns    map[string]*gorgonia.Node
 	reshaped map[*gorgonia.Node]*gorgonia.Node // the value of the same elements, in the file's order, that a node was made of
 }
+
+// foldedShare and foldedRoom bound what a file may have computed of constants: a
+// few bytes of a file can ask for any number of tables.
+const (
+	foldedShare = 4
+	foldedRoom  = 4 * importer.MaxFolded
+)
 
 // turn is how a node was transposed.
 type turn struct {
