@@ -554,31 +554,90 @@ func importMaxPool(im *importing, c *importer.Call) ([]value, error) {
 	if len(c.Outputs) > 1 && c.Outputs[1] != "" && im.readers[c.Outputs[1]] > 0 {
 		return nil, im.unsupported(c, "its second output, the places of the largest elements, is used")
 	}
-	return im.pool(c, op.MaxPool)
+	x, spatial, w, err := im.poolWindow(c)
+	if err != nil {
+		return nil, err
+	}
+	if w.dilation == [2]int{1, 1} {
+		return im.fromImage(im.op(op.MaxPool(x, w.pool(c))), spatial)
+	}
+	y, err := im.gappedMaxPool(c, x, w)
+	if err != nil {
+		return nil, err
+	}
+	return im.fromImage(y, spatial)
+}
+
+// mostTaps bounds the window of a pool with gaps, which is made of a part of the
+// image for each of its elements.
+const mostTaps = 1 << 10
+
+// gappedMaxPool is MaxPool with dilations: the largest of the images that its
+// window's elements see. Of equal ones the first has the derivative.
+func (im *importing) gappedMaxPool(c *importer.Call, x *gorgonia.Node, w window) (*gorgonia.Node, error) {
+	if w.kernel[0] > mostTaps || w.kernel[0]*w.kernel[1] > mostTaps {
+		return nil, im.unsupported(c, fmt.Sprintf("kernel_shape %v with dilations %v; a window with gaps has at most %d elements", c.Node.Ints("kernel_shape"), c.Node.Ints("dilations"), mostTaps))
+	}
+	shape := x.Shape()
+	before, after, sizes := make([]int, 4), make([]int, 4), slices.Clone([]int(shape))
+	for i := range 2 {
+		size, reach := shape[i+1], (w.kernel[i]-1)*w.dilation[i]+1
+		before[i+1], after[i+1] = w.pad[i], w.pad[i+2]
+		room := size + w.pad[i] + w.pad[i+2] - reach
+		if room < 0 || max(w.pad[i], w.pad[i+2]) >= reach {
+			return nil, im.unsupported(c, fmt.Sprintf("a window that reaches over %d elements of an axis of %d with padding %d and %d", reach, size, w.pad[i], w.pad[i+2]))
+		}
+		sizes[i+1] = room/w.stride[i] + 1
+		if c.Node.Int("ceil_mode", 0) != 0 && room%w.stride[i] != 0 && sizes[i+1]*w.stride[i] < size+w.pad[i] {
+			sizes[i+1]++ // as in op.PoolConfig
+			after[i+1] = (sizes[i+1]-1)*w.stride[i] + reach - size - w.pad[i]
+		}
+	}
+	padded := im.op(op.Pad(x, before, after, math.Inf(-1)))
+	var y *gorgonia.Node
+	for r := range w.kernel[0] {
+		for s := range w.kernel[1] {
+			starts := []int{0, r * w.dilation[0], s * w.dilation[1], 0}
+			if im.b.err != nil {
+				return nil, im.b.err
+			}
+			part := im.op(op.Slice(padded, starts, sizes, []int{1, w.stride[0], w.stride[1], 1}))
+			if y == nil {
+				y = part
+			} else {
+				y = im.op(op.Maximum(y, part))
+			}
+		}
+	}
+	return y, nil
 }
 
 // importAveragePool: opsets 1 to 19.
 func importAveragePool(im *importing, c *importer.Call) ([]value, error) {
-	return im.pool(c, op.AveragePool)
-}
-
-func (im *importing) pool(c *importer.Call, pool func(*gorgonia.Node, op.PoolConfig) (*gorgonia.Node, error)) ([]value, error) {
-	x, spatial, err := im.image(c)
-	if err != nil {
-		return nil, err
-	}
-	w, err := im.window(c, spatial, [2]int{}, [2]int(x.Shape()[1:3]))
+	x, spatial, w, err := im.poolWindow(c)
 	if err != nil {
 		return nil, err
 	}
 	if w.dilation != [2]int{1, 1} {
-		return nil, im.unsupported(c, fmt.Sprintf("dilations %v; a pool's window has no gaps here", c.Node.Ints("dilations")))
+		return nil, im.unsupported(c, fmt.Sprintf("dilations %v; an average's window has no gaps here", c.Node.Ints("dilations")))
 	}
-	y := im.op(pool(x, op.PoolConfig{
+	return im.fromImage(im.op(op.AveragePool(x, w.pool(c))), spatial)
+}
+
+// poolWindow returns a pool's operand, an image, and its window.
+func (im *importing) poolWindow(c *importer.Call) (x *gorgonia.Node, spatial int, w window, err error) {
+	if x, spatial, err = im.image(c); err == nil {
+		w, err = im.window(c, spatial, [2]int{}, [2]int(x.Shape()[1:3]))
+	}
+	return x, spatial, w, err
+}
+
+// pool is a window without gaps as package op wants it.
+func (w window) pool(c *importer.Call) op.PoolConfig {
+	return op.PoolConfig{
 		Kernel: w.kernel, Stride: w.stride, Pad: w.pad,
 		CountIncludePad: c.Node.Int("count_include_pad", 0) != 0, Ceil: c.Node.Int("ceil_mode", 0) != 0,
-	}))
-	return im.fromImage(y, spatial)
+	}
 }
 
 // importGlobalAveragePool keeps the spatial axes with a length of 1.

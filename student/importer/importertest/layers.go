@@ -314,6 +314,15 @@ func pools() []Piece {
 				return plane{stride: [2]int{1, 2}, dilation: [2]int{1, 1}, pad: [4]int{0, 1, 0, 0}}.pooled(x, [2]int{1, 3}, false, largest)
 			})},
 		{Name: "maximum with gaps", Opsets: []int64{10, 21}, In: [][]int{image}, Build: node1("MaxPool", kernel, onnx.AttrInts("dilations", 2, 1)),
+			Want: of1(func(x Array) Array {
+				return plane{stride: [2]int{1, 1}, dilation: [2]int{2, 1}}.pooled(x, [2]int{3, 2}, false, largest)
+			})},
+		{Name: "maximum with gaps, padded and in steps", Opsets: []int64{10, 21}, In: [][]int{image},
+			Build: node1("MaxPool", kernel, onnx.AttrInts("dilations", 1, 3), onnx.AttrInts("strides", 2, 2), pads(1, 1, 0, 1)),
+			Want: of1(func(x Array) Array {
+				return plane{stride: [2]int{2, 2}, dilation: [2]int{1, 3}, pad: [4]int{1, 1, 0, 1}}.pooled(x, [2]int{3, 2}, false, largest)
+			})},
+		{Name: "mean with gaps", Opsets: []int64{19, 21}, In: [][]int{image}, Build: node1("AveragePool", kernel, onnx.AttrInts("dilations", 2, 1)),
 			Refused: "dilations [2 1]"},
 		{Name: "no kernel_shape", Opsets: anyOpset, In: [][]int{image}, Build: node1("MaxPool"), Refused: "it has no kernel_shape"},
 		{Name: "places of the maximum", Opsets: []int64{8, 21}, In: [][]int{image},
