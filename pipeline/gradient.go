@@ -87,6 +87,17 @@ type GradientReport struct {
 	Nodes    int    `json:"nodes,omitempty"`    // of the gradient's graph
 	Operator string `json:"operator,omitempty"` // that stands in the way, where it is one
 	Problem  string `json:"problem,omitempty"`  // why it is not possible
+
+	model *onnx.Model
+}
+
+// WriteFile writes the model that computes the gradient; see
+// student.GradientModel. Where that is not possible the error says why.
+func (r *GradientReport) WriteFile(path string) error {
+	if !r.Possible {
+		return fmt.Errorf("pipeline: there is no gradient to write: %s", r.Problem)
+	}
+	return r.model.WriteFile(path)
 }
 
 // String says it in a sentence.
@@ -134,7 +145,7 @@ func (r *GradientReport) try(path string, of *teachers.Report, output, library s
 	if err != nil {
 		return err
 	}
-	r.Nodes = len(g.Graph.Nodes)
+	r.Nodes, r.model = len(g.Graph.Nodes), g
 	session, err := teachers.Open(path, teachers.Options{
 		Map: teachers.MapNone, Layout: of.Layout, Output: output, Size: [2]int{of.Image[1], of.Image[2]}, Library: library,
 	})

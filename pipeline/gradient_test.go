@@ -179,6 +179,56 @@ func TestGradientModelsSayWhatStandsInTheWay(t *testing.T) {
 	}
 }
 
+func TestGradientReportWritesWhatItFound(t *testing.T) {
+	report, err := teachers.Inspect(demoTeacher, teachers.InspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := InspectGradient(demoTeacher, report, "", "")
+	if !r.Possible || r.Problem != "" || r.Operator != "" {
+		t.Fatalf("got %+v", r)
+	}
+	path := filepath.Join(t.TempDir(), "j.onnx")
+	if err := r.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	j, err := onnx.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(j.Graph.Nodes) != r.Nodes {
+		t.Errorf("the file has %d nodes, the report %d", len(j.Graph.Nodes), r.Nodes)
+	}
+	m, err := onnx.ReadFile(demoTeacher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	magnitude, err := student.GradientModel(m, student.GradientOptions{Magnitude: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := networkImages(2, 32, 32), oneHot(2, 10)
+	signed, absolute := gradientInRuntime(t, j, x, y, 2, 32, 32), gradientInRuntime(t, magnitude, x, y, 2, 32, 32)
+	negative := 0
+	for i, v := range signed {
+		if v < 0 {
+			negative++
+			signed[i] = -v
+		}
+	}
+	if d := apart(absolute, signed); d > 1e-6 || negative == 0 {
+		t.Errorf("the magnitude differs by %v; %d of %d elements were negative", d, negative, len(signed))
+	}
+
+	uint8s := "../testdata/teachers/uint8.onnx"
+	if report, err = teachers.Inspect(uint8s, teachers.InspectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := InspectGradient(uint8s, report, "", ""); r.Possible || !strings.Contains(r.Problem, "uint8") || r.WriteFile(path) == nil {
+		t.Errorf("of bytes: got %+v", r)
+	}
+}
+
 func TestGradientUnits(t *testing.T) {
 	// x_T = (byte, blue first), x_S = byte/255/std: ∂/∂x_S = ∂/∂x_T · 255·std.
 	u, err := NewGradientUnits(preprocess.Spec{Scale: 1, Order: preprocess.BGR}, preprocess.Spec{Scale: 1.0 / 255, Std: []float64{0.5, 0.25, 0.2}}, 3)

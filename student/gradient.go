@@ -29,6 +29,10 @@ type GradientOptions struct {
 	// "labels" and "gradient".
 	Labels, Gradient string
 
+	// Magnitude gives |J| in place of J: how much each pixel matters, as it is
+	// drawn for people.
+	Magnitude bool
+
 	// Opset is the version of ONNX's operator set; zero means 17. The
 	// derivative of a maximum over windows wants 16 or more.
 	Opset int64
@@ -43,7 +47,7 @@ type GradientOptions struct {
 // Inputs are `image` float32 [batch, C, H, W], normalised as the classifier
 // wants it, whatever order of axes it has itself, and labels float32 [batch,
 // classes], one hot or any probabilities. The output is [batch, C, H, W], with
-// its signs. The batch is free. m is not changed.
+// its signs unless Magnitude is set. The batch is free. m is not changed.
 //
 // The error is an *UnsupportedError where an operator cannot be imported, and an
 // *NoFormError where the derivative of one cannot be written.
@@ -93,6 +97,9 @@ func GradientModel(m *onnx.Model, o GradientOptions) (*onnx.Model, error) {
 		}
 		labels := gorgonia.NewTensor(g.Expr, tensor.Float32, 2, gorgonia.WithShape(g.Logits.Shape()...), gorgonia.WithName(o.Labels))
 		j, err := imageGradient(g, labels)
+		if err == nil && o.Magnitude {
+			j, err = op.Abs(j)
+		}
 		if err != nil {
 			return fail(err)
 		}

@@ -22,10 +22,12 @@ every path from the image to the logits passes through.
 Worked examples:
    distill inspect teacher.onnx
    distill inspect --json teacher.onnx
-   distill inspect --gradient teacher.onnx     # can --gradient-beta of distill train be used?`,
+   distill inspect --gradient teacher.onnx     # can --gradient-beta of distill train be used?
+   distill inspect --gradient-file j.onnx teacher.onnx     # that gradient, as a model of its own`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 			&cli.BoolFlag{Name: "gradient", Usage: "try to differentiate the model by its image, and say which operator stands in the way"},
+			&cli.StringFlag{Name: "gradient-file", Usage: "write the gradient of the labels' cross-entropy by the image as a model to `FILE`; its inputs are image and labels"},
 			layoutFlag(), outputFlag(),
 			&cli.IntFlag{Name: "size", Aliases: []string{"teacher-size"}, Usage: "height and width of the images, where the model leaves them open"},
 			onnxRuntimeFlag(),
@@ -44,8 +46,13 @@ Worked examples:
 				return err
 			}
 			var gradient *pipeline.GradientReport
-			if c.Bool("gradient") {
+			if c.Bool("gradient") || c.IsSet("gradient-file") {
 				gradient = pipeline.InspectGradient(path, report, c.String("output"), c.String("onnxruntime"))
+			}
+			if file := c.String("gradient-file"); file != "" {
+				if err := gradient.WriteFile(file); err != nil {
+					return err
+				}
 			}
 			if c.Bool("json") {
 				return printJSON(c.App.Writer, struct {
