@@ -73,7 +73,8 @@ Worked examples:
 func signalsFlags() []cli.Flag {
 	of := []string{
 		"teacher", "data", "student", "config",
-		"epochs", "seed", "pad", "pad-mode", "flip", "views", "beta", "map", "power",
+		"epochs", "seed", "pad", "pad-mode", "flip", "views", "beta", "map", "power", "gradient-beta",
+		"init", "replace-head", "unfold-bn",
 		"taps", "student-taps", "teacher-preprocess", "teacher-classes", "teacher-size", "teacher-layout", "teacher-output",
 		"size", "channels", "limit", "validation", "skip-bad",
 		"cache", "cache-precision", "threads", "onnxruntime",
