@@ -202,23 +202,16 @@ func (im *importing) axis(c *importer.Call, axis int64, rank int) (int, error) {
 // ints returns the integers of operand i of c, which must be there and known
 // before the graph runs.
 func (im *importing) ints(c *importer.Call, i int) ([]int64, error) {
-	v, ok := im.operand(c, i)
-	if !ok {
-		return nil, im.unsupported(c, fmt.Sprintf("it has no operand %d", i))
-	}
-	if v.constant == nil {
-		return nil, im.unsupported(c, fmt.Sprintf("operand %d, %q, must be constant; it is computed from the input", i, c.Inputs[i]))
-	}
-	f, err := numbers(v.constant)
+	f, err := im.floats(c, i)
 	if err != nil {
-		return nil, im.unsupported(c, fmt.Sprintf("operand %d: %v", i, err))
+		return nil, err
+	}
+	if v, _ := im.operand(c, i); v.constant.Type == onnx.Int64 { // beyond what float64 counts by ones
+		return v.constant.Int64s()
 	}
 	out := make([]int64, len(f))
 	for k, x := range f {
 		out[k] = int64(x)
-	}
-	if v.constant.Type == onnx.Int64 { // beyond what float64 counts by ones
-		return v.constant.Int64s()
 	}
 	return out, nil
 }
