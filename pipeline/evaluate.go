@@ -57,19 +57,11 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 	if r == nil {
 		r = Silent{}
 	}
-	set := o.Data
-	if set == nil {
-		var err error
-		testOnly := c.Split == "" || c.Split == "test"
-		if set, err = openSet(ctx, c.Data, c.Seed, testOnly, r); err != nil {
-			return nil, err
-		}
-		defer set.Close()
-	}
-	splits, err := chooseSplits(set, c.Split)
+	set, splits, done, err := openSplits(ctx, o.Data, c.Data, c.Split, c.Seed, r)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	m, err := onnx.ReadFile(c.Model.Path)
 	if err != nil {
 		return nil, err
@@ -79,11 +71,7 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 			return nil, fmt.Errorf("pipeline: %s has no %s images to measure on; choose another --split: %s", c.Data.Path, split.Name(), strings.Join(Splits, ", "))
 		}
 	}
-	// A preset is better chosen on samples that do not measure the result.
-	tryOn := set.Val
-	if tryOn.Len() == 0 {
-		tryOn = splits[0]
-	}
+	tryOn := unmeasured(set, splits)
 	session, spec, err := openForEvaluation(ctx, c, m, set, tryOn, r)
 	if err != nil {
 		return nil, err
@@ -127,6 +115,33 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 	}
 	e.Latency = Latency{P50: milliseconds(timing.P50), P95: milliseconds(timing.P95)}
 	return e, nil
+}
+
+// openSplits opens what the configuration names, unless set is there already, and
+// chooses among its splits. done closes what was opened.
+func openSplits(ctx context.Context, set *data.Set, c DataConfig, split string, seed uint64, r Reporter) (opened *data.Set, splits []*data.Split, done func(), err error) {
+	done = func() {}
+	if set == nil {
+		testOnly := split == "" || split == "test"
+		if set, err = openSet(ctx, c, seed, testOnly, r); err != nil {
+			return nil, nil, nil, err
+		}
+		done = func() { set.Close() }
+	}
+	if splits, err = chooseSplits(set, split); err != nil {
+		done()
+		return nil, nil, nil, err
+	}
+	return set, splits, done, nil
+}
+
+// unmeasured is where a preset is chosen: better on samples that do not measure
+// the result.
+func unmeasured(set *data.Set, splits []*data.Split) *data.Split {
+	if set.Val.Len() > 0 {
+		return set.Val
+	}
+	return splits[0]
 }
 
 func chooseSplits(set *data.Set, name string) ([]*data.Split, error) {

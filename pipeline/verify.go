@@ -72,19 +72,11 @@ func Verify(ctx context.Context, c VerifyConfig, o Options) (*Verification, erro
 	if c.Samples < 0 {
 		return nil, fmt.Errorf("pipeline: comparing on %d samples; give their number, or 0 for all", c.Samples)
 	}
-	set := o.Data
-	if set == nil {
-		var err error
-		testOnly := c.Split == "" || c.Split == "test"
-		if set, err = openSet(ctx, c.Data, c.Seed, testOnly, r); err != nil {
-			return nil, err
-		}
-		defer set.Close()
-	}
-	splits, err := chooseSplits(set, c.Split)
+	set, splits, done, err := openSplits(ctx, o.Data, c.Data, c.Split, c.Seed, r)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	if splits = thin(splits, c.Samples, c.Seed); len(splits) == 0 {
 		return nil, fmt.Errorf("pipeline: %s has no %s images to compare on; choose another --split: %s",
 			c.Data.Path, cmp.Or(c.Split, "test"), strings.Join(Splits, ", "))
@@ -94,11 +86,7 @@ func Verify(ctx context.Context, c VerifyConfig, o Options) (*Verification, erro
 		return nil, err
 	}
 	defer p.close()
-	// A preset is better chosen on samples that do not measure the result.
-	tryOn := set.Val
-	if tryOn.Len() == 0 {
-		tryOn = splits[0]
-	}
+	tryOn := unmeasured(set, splits)
 	if err := p.settlePreprocess(ctx, c, tryOn, r); err != nil {
 		return nil, err
 	}
