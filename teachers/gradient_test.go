@@ -24,10 +24,18 @@ func newLinear() linear {
 	return l
 }
 
-func (l linear) save(t *testing.T) string {
+// save writes the classifier, of images in either order of axes.
+func (l linear) save(t *testing.T, layout Layout) string {
 	t.Helper()
 	b := onnx.NewBuilder("linear", 17)
-	x := b.Input("image", onnx.Float32, onnx.Symbol("batch"), onnx.Fixed(3), onnx.Fixed(2), onnx.Fixed(3))
+	dims := []onnx.Dim{onnx.Symbol("batch")}
+	for _, d := range layout.dims(1, 2, 3, 3)[1:] {
+		dims = append(dims, onnx.Fixed(d))
+	}
+	x := b.Input("image", onnx.Float32, dims...)
+	if layout == NHWC {
+		x = b.Node("Transpose", []string{x}, onnx.AttrInts("perm", 0, 3, 1, 2))
+	}
 	w := b.Initializer("weight", onnx.Float32s("", []int64{int64(l.classes), 18}, l.weights))
 	b.Output(b.Node("Gemm", []string{b.Node("Flatten", []string{x}), w}, onnx.AttrInt("transB", 1)), "logits", onnx.Float32)
 	return saved(t, b)
@@ -102,9 +110,9 @@ func linearBatch() Batch {
 	return b
 }
 
-func openLinear(t *testing.T, l linear, order []int) *Session {
+func openLinear(t *testing.T, l linear, layout Layout, order []int) *Session {
 	t.Helper()
-	s := openTeacher(t, l.save(t), Options{Map: MapNone, Layout: NCHW, ClassOrder: order, Batch: 2, Preprocess: preprocess.Spec{Scale: 1.0 / 255}})
+	s := openTeacher(t, l.save(t, layout), Options{Map: MapNone, Layout: layout, ClassOrder: order, Batch: 2, Preprocess: preprocess.Spec{Scale: 1.0 / 255}})
 	if err := s.AttachGradient(l.gradient(t), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -131,18 +139,20 @@ func checkGradient(t *testing.T, l linear, b Batch, got *Signals, order []int, t
 
 func TestAttachedGradientIsThatOfTheLabelsCrossEntropy(t *testing.T) {
 	l, b := newLinear(), linearBatch()
-	for _, order := range [][]int{nil, {2, 0}} {
-		s := openLinear(t, l, order)
-		checkGradient(t, l, b, signalsOf(t, s, b), order, 1e-6)
-		if taps := s.Spec().Taps; len(taps) != 1 || !taps[0].Gradient {
-			t.Errorf("the taps are %v", taps)
+	for _, layout := range []Layout{NCHW, NHWC} {
+		for _, order := range [][]int{nil, {2, 0}} {
+			s := openLinear(t, l, layout, order)
+			checkGradient(t, l, b, signalsOf(t, s, b), order, 1e-6)
+			if taps := s.Spec().Taps; len(taps) != 1 || !taps[0].Gradient {
+				t.Errorf("the taps are %v", taps)
+			}
 		}
 	}
 }
 
 func TestGradientsAreRecordedWithTheOtherSignals(t *testing.T) {
 	l, b := newLinear(), linearBatch()
-	s := openLinear(t, l, nil)
+	s := openLinear(t, l, NCHW, nil)
 	key := CacheKey{Teacher: s.Spec(), Data: "d", Image: [3]int{2, 3, 3}, Precision: Float16, Samples: b.Samples}
 	root := t.TempDir()
 	cache, err := OpenCache(root, key, func(m string) { t.Error(m) })
@@ -187,7 +197,7 @@ func TestGradientsAreRecordedWithTheOtherSignals(t *testing.T) {
 
 func TestGradientsRefuse(t *testing.T) {
 	l, b := newLinear(), linearBatch()
-	s := openLinear(t, l, nil)
+	s := openLinear(t, l, NCHW, nil)
 	for name, c := range map[string]struct {
 		labels []int
 		want   string
@@ -205,7 +215,7 @@ func TestGradientsRefuse(t *testing.T) {
 	if err := s.AttachGradient(l.gradient(t), 1); err == nil || !strings.Contains(err.Error(), "attached already") {
 		t.Errorf("a second gradient: got error %v", err)
 	}
-	bare := openTeacher(t, l.save(t), Options{Map: MapNone, Layout: NCHW})
+	bare := openTeacher(t, l.save(t, NCHW), Options{Map: MapNone, Layout: NCHW})
 	noLabels := l.gradient(t)
 	if err := noLabels.Rename(GradientLabels, "target"); err != nil {
 		t.Fatal(err)
