@@ -44,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 				x := n.Input("ids", onnx.Int64, batch, fixed(3), fixed(6), fixed(6))
 				n.logits(n.head(n.conv("conv", n.Node("Cast", []string{x}, onnx.AttrInt("to", 1)), 3, 4), 4, 3), 3)
 			}},
-		{name: "a channel axis that cannot be told", want: "say which with --teacher-layout nchw or nhwc",
+		{name: "a channel axis that cannot be told", want: "say which with --teacher-layout NCHW or NHWC",
 			build: func(n *net) {
 				x := n.image(batch, fixed(3), fixed(6), fixed(3))
 				x = n.Node("MatMul", []string{x, n.weights("w", 3, 3)})

@@ -128,7 +128,7 @@ func findImage(g *onnx.Graph, x *onnx.Index, want Layout) (imageInput, error) {
 		in.layout = hint
 	default:
 		return in, fmt.Errorf("teachers: input %q has shape %s, from which the channel axis cannot be told: it should be 1 or 3 at the second or the last axis; say which with --teacher-layout %s or %s",
-			v.Name, Shape(v.Shape), strings.ToLower(string(NCHW)), strings.ToLower(string(NHWC)))
+			v.Name, Shape(v.Shape), NCHW, NHWC)
 	}
 	in.n = dims[0]
 	if in.layout == NCHW {
