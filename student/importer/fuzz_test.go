@@ -34,7 +34,7 @@ func FuzzRead(f *testing.F) {
 			f.Add(b)
 		}
 	}
-	for _, m := range []*onnx.Model{bomb(3, 3), calling(net([]string{"y"}, own("f", "F", "x -> y")), function("F", "a, b -> c", node("Clip", "a, b, -> c")))} {
+	for _, m := range []*onnx.Model{nested(), calling(net([]string{"y"}, own("f", "F", "x -> y")), function("F", "a, b -> c", node("Clip", "a, b, -> c")))} {
 		b, err := m.Encode()
 		if err != nil {
 			f.Fatal(err)
@@ -260,7 +260,7 @@ func (d *drawer) attr() *onnx.Attr {
 // than changing files does: most of those are no models any more.
 func FuzzReadEdited(f *testing.F) {
 	models := []func() *onnx.Model{
-		func() *onnx.Model { return bomb(2, 2) },
+		func() *onnx.Model { return nested() },
 		func() *onnx.Model {
 			inner := function("Inner", "a, b -> c", node("Mul", "a, b -> c", ref("alpha", "slope", onnx.AttrTypeFloat)))
 			inner.AttrNames = []string{"slope"}

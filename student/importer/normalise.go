@@ -1,10 +1,12 @@
 package importer
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 )
 
 // Bounds on what a file may ask for. onnx-go takes time with the product of
@@ -35,8 +37,8 @@ func normalise(m *onnx.Model) (*normal, error) {
 	if err := n.ends(); err != nil {
 		return nil, err
 	}
-	left := n.model.Strip() // so that no call is inlined for nothing
-	if err := n.inline(); err != nil {
+	left := n.model.Strip() // counted; rewrite does it too, so that no call is inlined for nothing
+	if err := n.functions(); err != nil {
 		return nil, err
 	}
 	left += n.model.Strip()
@@ -76,6 +78,22 @@ func (n *normal) ends() error {
 					unsupported("it is no dense tensor but a sequence, map, optional or sparse tensor, which cannot be imported"))
 			}
 		}
+	}
+	return nil
+}
+
+// functions replaces calls of the model's own functions by their nodes.
+func (n *normal) functions() error {
+	calls, err := rewrite.InlineFunctions(n.model)
+	if at, ok := errors.AsType[*rewrite.NodeError](err); ok {
+		return callError(at.Node, at.Opset, at.Err)
+	}
+	if err != nil {
+		return err
+	}
+	n.model.Functions = nil
+	if calls > 0 {
+		n.note("calls of the model's own functions, replaced by the functions' nodes: %d", calls)
 	}
 	return nil
 }

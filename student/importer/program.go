@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 )
 
 // Program is a model's main graph as onnx-go decoded it: what no output needs
@@ -55,7 +56,7 @@ func (c Call) node() *onnx.Node {
 
 // ErrUnsupported is matched by errors.Is when a model is in order and has
 // something that this program cannot import.
-var ErrUnsupported = errors.New("not supported")
+var ErrUnsupported = rewrite.ErrUnsupported
 
 // CallError is what is wrong with one call.
 type CallError struct {

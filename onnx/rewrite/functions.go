@@ -1,4 +1,4 @@
-package importer
+package rewrite
 
 import (
 	"errors"
@@ -16,6 +16,10 @@ const (
 	maxCalls  = 64      // functions inside each other
 
 	longestPrefix = 100 // bytes of a call's name that names in its body begin with
+
+	// parsed is how much of a small tensor's data weighs more than once, and how
+	// often: what decodes attributes copies them.
+	parsed, parsedTimes = 1 << 10, 8
 )
 
 // functionID is what a node names a function by.
@@ -23,7 +27,7 @@ type functionID struct{ domain, name, overload string }
 
 // inliner replaces calls of model-local functions by their bodies.
 type inliner struct {
-	opset     int64
+	opsets    []onnx.Opset // of the result
 	functions map[functionID]*onnx.Function
 	taken     map[string]int // names of values, to how often they were asked for
 	left      int            // bytes the nodes may still take
@@ -31,11 +35,35 @@ type inliner struct {
 	calls     int
 }
 
-// inline replaces calls of functions in the model's graph.
-func (n *normal) inline() error {
-	m := n.model
+// InlineFunctions replaces the calls of model-local functions in the main graph
+// by the functions' nodes, and returns how many calls that were. Values inside
+// a call of node f are named f/value. What no output needs is left out before,
+// so that no call is replaced for nothing; functions that nothing calls go too.
+//
+// What grows beyond a few times the size of the file is refused, as are
+// functions with subgraphs and those written for another opset than the model:
+// these errors match ErrUnsupported. Every error about a call is a *NodeError.
+// On error m is unchanged.
+func InlineFunctions(m *onnx.Model) (calls int, err error) {
+	if m.Graph == nil || len(m.Functions) == 0 {
+		return 0, nil
+	}
+	c := m.Clone()
+	c.Strip()
+	x := newInliner(c)
+	for _, node := range c.Graph.Nodes {
+		if err := x.add(node, 0); err != nil {
+			return 0, err
+		}
+	}
+	c.Graph.Nodes, c.Functions, c.Opsets = x.nodes, nil, x.opsets
+	*m = *c
+	return x.calls, nil
+}
+
+func newInliner(m *onnx.Model) *inliner {
 	x := &inliner{
-		opset: n.opset, functions: make(map[functionID]*onnx.Function), taken: make(map[string]int), left: minGrowth,
+		opsets: m.Opsets, functions: make(map[functionID]*onnx.Function), taken: make(map[string]int), left: minGrowth,
 	}
 	for _, f := range m.Functions {
 		x.functions[functionID{domainOf(f.Domain), f.Name, f.Overload}] = f
@@ -43,15 +71,14 @@ func (n *normal) inline() error {
 			x.left += maxGrowth * weight(node)
 		}
 	}
-	m.Functions = nil
-	if len(x.functions) == 0 {
-		return nil
-	}
 	for _, v := range slices.Concat(m.Graph.Inputs, m.Graph.Outputs) {
 		x.taken[v.Name] = 1
 	}
 	for _, t := range m.Graph.Initializers {
 		x.taken[t.Name] = 1
+	}
+	for _, t := range m.Graph.Sparse {
+		x.taken[t.Values.Name] = 1
 	}
 	for _, node := range m.Graph.Nodes {
 		x.left += maxGrowth * weight(node)
@@ -59,16 +86,7 @@ func (n *normal) inline() error {
 			x.taken[name] = 1
 		}
 	}
-	for _, node := range m.Graph.Nodes {
-		if err := x.add(node, 0); err != nil {
-			return err
-		}
-	}
-	m.Graph.Nodes = x.nodes
-	if x.calls > 0 {
-		n.note("calls of the model's own functions, replaced by the functions' nodes: %d", x.calls)
-	}
-	return nil
+	return x
 }
 
 // weight is about the number of bytes a copy of a node takes.
@@ -91,7 +109,7 @@ func weightOf(a *onnx.Attr) int {
 		w += 48 + len(s)
 	}
 	if t := a.Tensor; t != nil {
-		w += 256 + 8*len(t.Dims) + 24*len(t.Strings) + 8*min(len(t.Data), smallTensor)
+		w += 256 + 8*len(t.Dims) + 24*len(t.Strings) + parsedTimes*min(len(t.Data), parsed)
 	}
 	return w
 }
@@ -104,10 +122,10 @@ func (x *inliner) add(node *onnx.Node, depth int) error {
 		return nil
 	}
 	err := x.expand(node, f, depth)
-	if _, named := errors.AsType[*CallError](err); err == nil || named {
+	if _, named := errors.AsType[*NodeError](err); err == nil || named {
 		return err
 	}
-	return callError(node, x.opset, err)
+	return &NodeError{Node: node, Opset: version(x.opsets, ""), Err: err}
 }
 
 // expand appends the body of the function a node calls.
@@ -115,10 +133,8 @@ func (x *inliner) expand(call *onnx.Node, f *onnx.Function, depth int) error {
 	if depth == maxCalls {
 		return unsupported("functions call each other more than %d deep", maxCalls)
 	}
-	for _, o := range f.Opsets {
-		if domainOf(o.Domain) == "" && o.Version != x.opset {
-			return unsupported("it calls a function of opset %d from a model of opset %d; both must be of one", o.Version, x.opset)
-		}
+	if err := x.imports(f); err != nil {
+		return err
 	}
 	if len(call.Inputs) > len(f.Inputs) || len(call.Outputs) > len(f.Outputs) {
 		return fmt.Errorf("it has %d inputs and %d outputs; the function takes %d and gives %d",
@@ -184,6 +200,22 @@ func (x *inliner) expand(call *onnx.Node, f *onnx.Function, depth int) error {
 		}
 	}
 	x.nodes = append(x.nodes, copies...)
+	return nil
+}
+
+// imports adds to the model's operator sets those of a function.
+func (x *inliner) imports(f *onnx.Function) error {
+	for _, o := range f.Opsets {
+		switch have := version(x.opsets, o.Domain); {
+		case have == o.Version:
+		case domainOf(o.Domain) == "":
+			return unsupported("it calls a function of opset %d from a model of opset %d; both must be of one", o.Version, have)
+		case have != 0:
+			return unsupported("it calls a function of opset %d of %q from a model of opset %d of it; both must be of one", o.Version, o.Domain, have)
+		default:
+			x.opsets = append(slices.Clone(x.opsets), o)
+		}
+	}
 	return nil
 }
 
