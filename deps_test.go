@@ -266,6 +266,21 @@ func TestDependenciesHaveTheirImporters(t *testing.T) {
 	}
 }
 
+// TestProgramKeepsToItself: the program starts no other, loads no plugin and speaks
+// to no machine. What it needs is linked, or is ONNX Runtime.
+func TestProgramKeepsToItself(t *testing.T) {
+	for _, s := range readSources(t) {
+		if s.test {
+			continue
+		}
+		for _, p := range s.imports(t) {
+			if p == "os/exec" || p == "plugin" || p == "net" || strings.HasPrefix(p, "net/") && p != "net/url" {
+				t.Errorf("%s imports %s", path.Join(s.pkg, s.name), p)
+			}
+		}
+	}
+}
+
 func TestNoFolderIsADrawer(t *testing.T) {
 	for _, s := range readSources(t) {
 		for _, part := range strings.Split(s.pkg, "/") {

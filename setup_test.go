@@ -1,8 +1,13 @@
 package onnxdistill_test
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -43,14 +48,57 @@ func script(t *testing.T, file, body string) {
 	}
 }
 
+// archive packs a library as ONNX Runtime's releases do, or none where newest is
+// empty, and returns the variables that name it and its checksum.
+func archive(t *testing.T, home, top, newest string) []string {
+	t.Helper()
+	library := filepath.Join(home, "built.so")
+	if newest != "" {
+		buildFake(t, library, newest)
+	}
+	file := filepath.Join(home, "archive.tgz")
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.New()
+	packed := gzip.NewWriter(io.MultiWriter(out, sum))
+	w := tar.NewWriter(packed)
+	body, err := os.ReadFile(library)
+	if newest != "" && err != nil {
+		t.Fatal(err)
+	}
+	entries := []tar.Header{{Name: top + "/README.md", Mode: 0o644}}
+	if newest != "" {
+		entries = append(entries,
+			tar.Header{Name: top + "/lib/libonnxruntime.so.1", Typeflag: tar.TypeSymlink, Linkname: "libonnxruntime.so.1.30.0"},
+			tar.Header{Name: top + "/lib/libonnxruntime.so.1.30.0", Mode: 0o644, Size: int64(len(body))},
+			tar.Header{Name: top + "/lib/libonnxruntime_providers_shared.so", Mode: 0o644})
+	}
+	for _, h := range entries {
+		err := w.WriteHeader(&h)
+		if err == nil && h.Size > 0 {
+			_, err = w.Write(body)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), packed.Close(), out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"ONNXRUNTIME_ARCHIVE=file://" + file, fmt.Sprintf("ONNXRUNTIME_SHA256=%x", sum.Sum(nil))}
+}
+
 // setupCase is one run of scripts/setup in a home of its own.
 type setupCase struct {
-	name    string
-	prepare func(t *testing.T, home string) (env []string)
-	npm     string // body of the npm that is on PATH; empty for none at all
-	want    []string
-	fails   bool
-	arm64   string // why the case cannot be run on arm64, where onnxruntime_go's module has a library
+	name     string
+	prepare  func(t *testing.T, home string) (env []string)
+	npm      string // body of the npm that is on PATH; empty for none at all
+	want     []string
+	fails    bool
+	curl     bool // whether curl is on PATH
+	installs bool // whether a library is put into the cache folder
 }
 
 func TestSetup(t *testing.T) {
@@ -94,9 +142,8 @@ func TestSetup(t *testing.T) {
 				return nil
 			},
 			npm:   broken,
-			want:  []string{"cannot be used and is fetched again", "npm could not fetch onnxruntime-node@1.30.0"},
+			want:  []string{"cannot be used and is fetched again", "npm could not fetch onnxruntime-node@1.30.0", "ONNXRUNTIME_ARCHIVE=file:///"},
 			fails: true,
-			arm64: "the module's copy is taken",
 		},
 		{
 			name: "a system library that is new enough is used",
@@ -116,7 +163,6 @@ func TestSetup(t *testing.T) {
 			npm:   broken,
 			want:  []string{"libonnxruntime.so: version 1.23.0 is too old, 1.24 or newer is needed", "fetching onnxruntime-node 1.30.0"},
 			fails: true,
-			arm64: "the module's copy is taken",
 		},
 		{
 			name: "a library named by the user is used before the cache folder's",
@@ -158,13 +204,66 @@ func TestSetup(t *testing.T) {
 			npm:   "echo changed >onnxruntime-node-1.30.0.tgz\n",
 			want:  []string{"checksum is wrong; nothing was installed", "want sha512-twhs1C2C", "got  sha512-"},
 			fails: true,
-			arm64: "the module's copy is taken",
 		},
 		{
-			name:  "without npm the way out is named",
-			want:  []string{"npm is missing", "apt-get install npm", "ONNXRUNTIME_LIB"},
+			name:  "without npm and curl the ways out are named",
+			want:  []string{"npm and curl are missing", "apt-get install npm, or curl", "ONNXRUNTIME_LIB"},
 			fails: true,
-			arm64: "the module's copy is taken",
+		},
+		{
+			name: "an archive of the right checksum is unpacked, without npm",
+			prepare: func(t *testing.T, home string) []string {
+				return archive(t, home, "onnxruntime-linux-x64-1.30.0", "30")
+			},
+			curl:     true,
+			installs: true,
+			want:     []string{"fetching file://", "taking onnxruntime-linux-x64-1.30.0/lib/libonnxruntime.so.1.30.0", "ONNX Runtime 1.30.0 put into the cache folder"},
+		},
+		{
+			name: "an archive of the user's is taken before npm is asked, whatever its paths begin with",
+			prepare: func(t *testing.T, home string) []string {
+				return archive(t, home, "./onnxruntime", "30")
+			},
+			npm:      broken,
+			curl:     true,
+			installs: true,
+			want:     []string{"taking ./onnxruntime/lib/libonnxruntime.so.1.30.0", "ONNX Runtime 1.30.0 put into the cache folder"},
+		},
+		{
+			name: "an archive of another checksum installs nothing",
+			prepare: func(t *testing.T, home string) []string {
+				return archive(t, home, "onnxruntime-linux-x64-1.30.0", "30")[:1]
+			},
+			curl:  true,
+			want:  []string{"the archive's checksum is wrong; nothing was installed", "want ", "got  "},
+			fails: true,
+		},
+		{
+			name: "an archive without a library installs nothing",
+			prepare: func(t *testing.T, home string) []string {
+				return archive(t, home, "onnxruntime", "")
+			},
+			curl:  true,
+			want:  []string{"the archive holds no library"},
+			fails: true,
+		},
+		{
+			name: "an archive that is too old installs nothing",
+			prepare: func(t *testing.T, home string) []string {
+				return archive(t, home, "onnxruntime", "23")
+			},
+			curl:  true,
+			want:  []string{"cannot be used on this machine", "1.23.0 is too old"},
+			fails: true,
+		},
+		{
+			name: "an archive that cannot be reached names the way on",
+			prepare: func(t *testing.T, home string) []string {
+				return []string{"ONNXRUNTIME_ARCHIVE=file://" + home + "/nowhere.tgz"}
+			},
+			curl:  true,
+			want:  []string{"curl could not fetch the archive", "check the network", "another way and name it"},
+			fails: true,
 		},
 		{
 			name: "without a C compiler the way out is named",
@@ -223,8 +322,10 @@ func TestSetup(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if c.arm64 != "" && runtime.GOARCH == "arm64" {
-				t.Skip(c.arm64)
+			if c.curl {
+				if _, err := exec.LookPath("curl"); err != nil {
+					t.Skip("curl is not installed")
+				}
 			}
 			home := t.TempDir()
 			tools := filepath.Join(home, "tools")
@@ -233,9 +334,12 @@ func TestSetup(t *testing.T) {
 			}
 			// A PATH of its own, so that a case can be without a tool.
 			for _, name := range []string{
-				"sh", "go", "gcc", "cc", "as", "ld", "node",
-				"sed", "dirname", "mktemp", "rm", "mkdir", "cat", "tar", "gzip", "mv", "env", "tail",
+				"sh", "go", "gcc", "cc", "as", "ld", "node", "curl",
+				"sed", "awk", "dirname", "mktemp", "rm", "mkdir", "cat", "cp", "chmod", "sha256sum", "tar", "gzip", "mv", "env", "tail",
 			} {
+				if name == "curl" && !c.curl {
+					continue
+				}
 				if file, err := exec.LookPath(name); err == nil {
 					if file, err = filepath.Abs(file); err != nil {
 						t.Fatal(err)
@@ -270,7 +374,7 @@ func TestSetup(t *testing.T) {
 					t.Errorf("output has no %q", want)
 				}
 			}
-			if after := snapshot(t, filepath.Join(home, ".cache")); after != before {
+			if after := snapshot(t, filepath.Join(home, ".cache")); c.installs && !strings.HasPrefix(after, filepath.Join(home, cached)) || !c.installs && after != before {
 				t.Errorf("the cache folder changed from %q to %q", before, after)
 			}
 			if left, err := filepath.Glob(filepath.Join(home, "onnxdistill-setup*")); err != nil || len(left) > 0 {

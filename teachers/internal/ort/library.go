@@ -3,10 +3,8 @@ package ort
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 )
 
@@ -71,9 +69,11 @@ func CacheFile() (string, error) {
 	return filepath.Join(dir, "onnxdistill", "onnxruntime-"+Release, names(runtime.GOOS)[0]), nil
 }
 
-// places lists where to look, best first. A library named by the user, by the
-// argument or the environment, is the only place: a fall-back would hide a
-// misspelt path.
+// places lists where to look, best first: where setup puts the library, and where
+// the system has it. The copies that onnxruntime_go's module carries for its own
+// tests are left alone, since a program loads no code from a cache of sources. A
+// library named by the user, by the argument or the environment, is the only place:
+// a fall-back would hide a misspelt path.
 func places(explicit string) []Place {
 	where := "--onnxruntime"
 	if explicit == "" {
@@ -102,7 +102,7 @@ func places(explicit string) []Place {
 		}
 		all = append(all, Place{Where: "system library path", Path: n, tried: true})
 	}
-	return append(all, moduleCopy(runtime.GOOS, runtime.GOARCH))
+	return all
 }
 
 // systemNames are the names given to the system's loader. Homebrew's folder on
@@ -126,70 +126,6 @@ func file(where, path string) Place {
 		return Place{Where: where, Path: path, Found: "not a file"}
 	}
 	return Place{Where: where, Path: path, tried: true}
-}
-
-const (
-	bindingModule  = "github.com/yalue/onnxruntime_go"
-	bindingVersion = "v1.27.0" // where the build does not record it
-)
-
-// moduleCopy is the library that onnxruntime_go's module carries for its own
-// tests, on the three platforms it has one for.
-func moduleCopy(goos, goarch string) Place {
-	where := "the copy in onnxruntime_go's module"
-	name, ok := map[string]string{
-		"linux/arm64":   "onnxruntime_arm64.so",
-		"darwin/arm64":  "onnxruntime_arm64.dylib",
-		"windows/amd64": "onnxruntime.dll",
-	}[goos+"/"+goarch]
-	if !ok {
-		return Place{Where: where, Found: "none for " + goos + "/" + goarch}
-	}
-	version := bindingVersion
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, d := range info.Deps {
-			if d.Path == bindingModule {
-				version = d.Version
-			}
-		}
-	}
-	var p Place
-	for _, cache := range moduleCaches() {
-		p = file(where, filepath.Join(cache, filepath.FromSlash(bindingModule)+"@"+version, "test_data", name))
-		if p.tried {
-			return p
-		}
-	}
-	if p.Path == "" {
-		return Place{Where: where, Found: "no module cache known"}
-	}
-	return p
-}
-
-// moduleCaches guesses the Go module cache, and asks the go command, where
-// there is one, only after the guesses.
-func moduleCaches() []string {
-	var dirs []string
-	if d := os.Getenv("GOMODCACHE"); d != "" {
-		dirs = append(dirs, d)
-	}
-	for _, d := range filepath.SplitList(os.Getenv("GOPATH")) {
-		dirs = append(dirs, filepath.Join(d, "pkg", "mod"))
-	}
-	if home, err := os.UserHomeDir(); err == nil {
-		dirs = append(dirs, filepath.Join(home, "go", "pkg", "mod"))
-	}
-	for _, d := range dirs {
-		if _, err := os.Stat(filepath.Join(d, filepath.FromSlash("github.com/yalue"))); err == nil {
-			return dirs
-		}
-	}
-	if out, err := exec.Command("go", "env", "GOMODCACHE").Output(); err == nil {
-		if d := strings.TrimSpace(string(out)); d != "" {
-			dirs = append(dirs, d)
-		}
-	}
-	return dirs
 }
 
 // Info describes the runtime in use.

@@ -21,7 +21,7 @@ func TestPlacesInOrder(t *testing.T) {
 			got = append(got, p.Where)
 		}
 	}
-	want := []string{"--onnxruntime and ONNXRUNTIME_LIB", "cache folder", "system library path", "the copy in onnxruntime_go's module"}
+	want := []string{"--onnxruntime and ONNXRUNTIME_LIB", "cache folder", "system library path"}
 	if strings.Join(got, "; ") != strings.Join(want, "; ") {
 		t.Errorf("searched %q, want %q", got, want)
 	}
@@ -53,40 +53,9 @@ func TestNamedLibraryIsTheOnlyPlace(t *testing.T) {
 	}
 }
 
-func TestModuleCopy(t *testing.T) {
-	cache := t.TempDir()
-	t.Setenv("GOMODCACHE", cache)
-	dir := filepath.Join(cache, "github.com", "yalue", "onnxruntime_go@"+bindingVersion, "test_data")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct{ name, goos, goarch, file string }{
-		{"linux on arm", "linux", "arm64", "onnxruntime_arm64.so"},
-		{"macOS on arm", "darwin", "arm64", "onnxruntime_arm64.dylib"},
-		{"Windows on amd64", "windows", "amd64", "onnxruntime.dll"},
-		{"linux on amd64 has none", "linux", "amd64", ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if c.file == "" {
-				if p := moduleCopy(c.goos, c.goarch); p.tried || p.Found != "none for linux/amd64" {
-					t.Errorf("got %+v", p)
-				}
-				return
-			}
-			file := filepath.Join(dir, c.file)
-			if err := os.WriteFile(file, nil, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if p := moduleCopy(c.goos, c.goarch); !p.tried || p.Path != file {
-				t.Errorf("got %+v, want %s", p, file)
-			}
-		})
-	}
-}
-
 func TestLibraryErrorNamesPlacesAndRemedy(t *testing.T) {
-	err := error(&LibraryError{Searched: []Place{{Where: "cache folder", Path: "/c/lib.so", Found: "not there"}, {Where: "module", Found: "none"}}})
-	for _, want := range []string{"cache folder, /c/lib.so: not there", "module: none", "make setup", "--onnxruntime", Variable, Oldest} {
+	err := error(&LibraryError{Searched: []Place{{Where: "cache folder", Path: "/c/lib.so", Found: "not there"}, {Where: "system library path", Found: "none"}}})
+	for _, want := range []string{"cache folder, /c/lib.so: not there", "system library path: none", "make setup", "--onnxruntime", Variable, Oldest} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q lacks %q", err, want)
 		}

@@ -56,12 +56,23 @@ func Load(explicit string) (Info, error) {
 	return info, &LibraryError{Searched: info.Searched}
 }
 
+// telemetryOff is the environment variable that keeps ONNX Runtime from writing a
+// device id into the user's cache folder and from looking up a host to report to.
+const telemetryOff = "ORT_DISABLE_TELEMETRY"
+
 func initialise(path string) error {
+	// The library reads the variable when it is initialised, and sends its first
+	// event then: a call to DisableTelemetry, possible only afterwards, is too late.
+	// With cgo os.Setenv reaches the C library's environment too.
+	if err := os.Setenv(telemetryOff, "1"); err != nil {
+		return fmt.Errorf("telemetry cannot be turned off: %w", err)
+	}
 	rt.SetSharedLibraryPath(path)
 	// Errors come back as values; the log on standard error would repeat them.
 	err := rt.InitializeEnvironment(rt.WithLogLevelFatal())
 	if err == nil {
-		// A library without telemetry refuses this, which is as good.
+		// For a library that does not know the variable. One without telemetry
+		// refuses this, which is as good.
 		_ = rt.DisableTelemetry()
 		return nil
 	}
