@@ -213,7 +213,7 @@ func (b *Builder) fixed(name string, dims []int, v []float32) *gorgonia.Node {
 		return nil
 	}
 	p := paramOf(name, Free, tensor.Shape(dims).Clone(), v)
-	p.Trainable, p.Decay = false, false
+	p.fixed, p.Trainable, p.Decay = true, false, false
 	return b.nodeOf(p.as(b.model.dtype))
 }
 

@@ -201,6 +201,7 @@ type exporter struct {
 	output  map[*gorgonia.Node]bool
 	exact   bool              // as write says
 	shared  map[string]string // the name in the file of a tensor that several nodes read
+	fixed   map[string]bool   // tensors that training cannot have changed, by name
 
 	tensors []*onnx.Tensor // written, in order
 	made    []*onnx.Tensor // by another exporter of the same layers; nil is none
@@ -219,6 +220,7 @@ func newExporter(g *Graph, b *onnx.Builder) *exporter {
 		output:    map[*gorgonia.Node]bool{},
 		waiting:   map[*gorgonia.Node]bool{},
 		shared:    map[string]string{},
+		fixed:     map[string]bool{},
 		unordered: map[*gorgonia.Node]tensor.Shape{},
 	}
 	for _, n := range g.outputs {
@@ -527,6 +529,9 @@ func (e *exporter) normalise(n, x *gorgonia.Node, l layer) error {
 
 // parameter adds the tensor that a parameter is, unless it is there.
 func (e *exporter) parameter(p *Param) string {
+	if p.fixed {
+		e.fixed[p.Name] = true
+	}
 	return e.once(p.Name, p.Name, p.Value.Shape(), p.float64s)
 }
 
@@ -540,7 +545,7 @@ func (e *exporter) once(key, name string, shape tensor.Shape, values func() []fl
 }
 
 // initializer adds a constant, which is float32 and, if of rank 4, NCHW in the
-// file.
+// file. Of what was trained each number must be finite; a mask may hold -Inf.
 func (e *exporter) initializer(name string, shape tensor.Shape, values func() []float64) string {
 	at := len(e.tensors)
 	if e.made != nil && at < len(e.made) && e.made[at].Name == name {
@@ -559,7 +564,7 @@ func (e *exporter) initializer(name string, shape tensor.Shape, values func() []
 	f := make([]float32, len(v))
 	for i, x := range v {
 		f[i] = float32(x)
-		if d := float64(f[i]); e.err == nil && (math.IsNaN(d) || math.IsInf(d, 0)) {
+		if d := float64(f[i]); e.err == nil && !e.fixed[name] && (math.IsNaN(d) || math.IsInf(d, 0)) {
 			e.err = fmt.Errorf("student: exporting %s: %s would hold %v; training has diverged, export an earlier checkpoint", e.g.name, name, x)
 		}
 	}

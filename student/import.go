@@ -612,8 +612,13 @@ func (p *program) build(b *Builder, image *gorgonia.Node) (Output, error) {
 	return b.Output(scores)
 }
 
-// run translates the needed calls in order.
+// run translates the needed calls in order. An error names the call it is of.
 func (im *importing) run() {
+	defer func() { // also where a function was called with a node that an error left nil, and panics
+		if im.b.err != nil {
+			im.b.err = im.refusal(im.b.err)
+		}
+	}()
 	for name, t := range im.Constants {
 		n, err := t.Len()
 		im.values[name] = value{constant: t, name: name, learned: err == nil && n > 1 && t.Type.Float()}
@@ -689,8 +694,8 @@ func (im *importing) translate(c *importer.Call) ([]value, error) {
 				}
 			}
 			if most := foldedShare*im.held + foldedRoom; im.folded > most {
-				return nil, fmt.Errorf("student: with %s the constants that the file computes take %d bytes; at most %d are made, %d times those it holds and %d besides",
-					describe(c), im.folded, most, foldedShare, foldedRoom)
+				return nil, im.unsupported(c, fmt.Sprintf("with it the constants that the file computes take %d bytes; at most %d are made, %d times those it holds and %d besides",
+					im.folded, most, foldedShare, foldedRoom))
 			}
 			return values, nil
 		}

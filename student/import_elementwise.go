@@ -70,7 +70,6 @@ var (
 	importTanh    = plain(op.Tanh)
 	importErf     = plain(op.Erf)
 	importMish    = plain(op.Mish)
-	importSqrt    = plain(op.Sqrt)
 	importExp     = plain(op.Exp)
 	importLog     = plain(op.Log)
 	importNeg     = plain(op.Neg)
@@ -408,9 +407,74 @@ func importPow(im *importing, c *importer.Call) ([]value, error) {
 	case p == 2:
 		return im.pointwise(im.op(op.Square(x)))
 	case p == 0.5:
-		return im.pointwise(im.op(op.Sqrt(x)))
+		return im.root(c, x)
+	case 0 < p && p < 1 && im.sumOfPowers(c.Inputs[0]):
+		return im.pointwise(im.op(op.AbsPow(x, p)))
 	}
 	return im.pointwise(im.op(op.Pow(x, p)))
+}
+
+func importSqrt(im *importing, c *importer.Call) ([]value, error) {
+	x := im.in(c, 0)
+	if x == nil {
+		return nil, im.b.err
+	}
+	return im.root(c, x)
+}
+
+// root is the square root of x, operand 0 of c. That of a sum of squares is a
+// norm or a standard deviation, whose derivative at zero is 0.
+func (im *importing) root(c *importer.Call, x *gorgonia.Node) ([]value, error) {
+	if im.sumOfPowers(c.Inputs[0]) {
+		return im.pointwise(im.op(op.RootOfSquares(x)))
+	}
+	return im.pointwise(im.op(op.Sqrt(x)))
+}
+
+// sumOfPowers reports whether a value is written out as a sum or a mean of
+// squares, or of other powers above 1 or sizes, perhaps times a number: what a
+// root makes a norm of.
+func (im *importing) sumOfPowers(name string) bool {
+	for range len(im.Calls) {
+		c := im.callOf(name)
+		if c == nil || c.Domain != "" || len(c.Inputs) == 0 {
+			return false
+		}
+		switch c.Op {
+		case "ReduceSumSquare", "ReduceL1":
+			return true
+		case "ReduceSum", "ReduceMean":
+			return im.isPower(c.Inputs[0])
+		case "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Identity":
+		case "Mul", "Div": // as a variance that is estimated: n/(n-1)
+			if k, ok := im.scalar(im.values[c.Inputs[len(c.Inputs)-1]]); !ok || k <= 0 {
+				return false
+			}
+		default:
+			return false
+		}
+		name = c.Inputs[0]
+	}
+	return false
+}
+
+// isPower reports whether a value is the square of another, a power above 1 of
+// it or its size.
+func (im *importing) isPower(name string) bool {
+	c := im.callOf(name)
+	if c == nil || c.Domain != "" {
+		return false
+	}
+	switch c.Op {
+	case "Abs":
+		return true
+	case "Mul":
+		return len(c.Inputs) == 2 && c.Inputs[0] == c.Inputs[1]
+	case "Pow":
+		p, ok := im.scalar(im.values[c.Inputs[len(c.Inputs)-1]])
+		return ok && p >= 1
+	}
+	return false
 }
 
 // nary makes the translator of a function of one operand or more.

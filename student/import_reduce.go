@@ -84,7 +84,7 @@ var (
 
 	// Euclid's norm.
 	importReduceL2 = reduction(func(im *importing, x *gorgonia.Node, axes []int) *gorgonia.Node {
-		return im.op(op.Sqrt(im.op(op.ReduceSum(im.op(op.Square(x)), axes...))))
+		return im.op(op.RootOfSquares(im.op(op.ReduceSum(im.op(op.Square(x)), axes...))))
 	})
 	importReduceL1 = reduction(func(im *importing, x *gorgonia.Node, axes []int) *gorgonia.Node {
 		return im.op(op.ReduceSum(im.op(op.Abs(x)), axes...))

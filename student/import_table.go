@@ -132,7 +132,11 @@ type UnsupportedError struct {
 	Op     string // the operator alone
 	Opset  int64  // of the file
 	Reason string // what of the node is not supported; empty where the operator is not
+	Err    error  // what Reason says, where another package says it; else nil
 }
+
+// Unwrap returns Err.
+func (e *UnsupportedError) Unwrap() error { return e.Err }
 
 // Is makes the error one that errors.Is takes for importer.ErrUnsupported.
 func (e *UnsupportedError) Is(target error) bool { return target == importer.ErrUnsupported }

@@ -2,9 +2,11 @@ package student
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"gorgonia.org/gorgonia"
 
@@ -104,7 +106,11 @@ func (im *importing) in(c *importer.Call, i int) *gorgonia.Node {
 // op takes what a function of package op returned and names the node after the
 // call under way.
 func (im *importing) op(n *gorgonia.Node, err error) *gorgonia.Node {
-	return im.b.put(im.label(), n, err)
+	if err != nil {
+		im.b.Fail(im.refusal(err))
+		return nil
+	}
+	return im.b.put(im.label(), n, nil)
 }
 
 // one is the result of a translator with one output: return im.one(op.Abs(x)).
@@ -118,6 +124,18 @@ func (im *importing) one(n *gorgonia.Node, err error) ([]value, error) {
 // unsupported is the error of a call that this package does not translate.
 func (im *importing) unsupported(c *importer.Call, reason string) error {
 	return &UnsupportedError{Node: describe(c), Op: c.Op, Opset: im.Opset, Reason: reason}
+}
+
+// refusal is err as the error of the call under way, which it names with its
+// operator and opset unless it does so already.
+func (im *importing) refusal(err error) error {
+	var unsupported *UnsupportedError
+	var folding *importer.CallError
+	if errors.As(err, &unsupported) || errors.As(err, &folding) {
+		return err
+	}
+	c := im.call
+	return &UnsupportedError{Node: describe(c), Op: c.Op, Opset: im.Opset, Reason: strings.TrimPrefix(err.Error(), "op: "), Err: err}
 }
 
 // describe names a call for messages, as onnx.Node does.

@@ -149,7 +149,11 @@ func (b *Builder) normalise(name string, x, scale, shift, running *gorgonia.Node
 	}
 	if b.mode == Infer {
 		y, err := op.BatchNormInference(x, running, scale, shift, epsilon)
-		return b.record(b.put(name, y, err), layer{
+		y = b.put(name, y, err)
+		if b.nodes[scale] == nil || b.nodes[shift] == nil || b.nodes[running] == nil {
+			return y // a tensor of a file that lies in another shape elsewhere: no part of another layer
+		}
+		return b.record(y, layer{
 			kind: normalisation, scale: b.nodes[scale], shift: b.nodes[shift], running: b.nodes[running], epsilon: epsilon,
 		})
 	}

@@ -49,6 +49,10 @@ type Param struct {
 	// Trainable is false for running statistics, which no gradient reaches.
 	Trainable bool
 
+	// fixed marks a constant of an imported network, which is no parameter of the
+	// model.
+	fixed bool
+
 	// Decay is true where the reference recipe applies weight decay: to every
 	// trainable parameter, scales, shifts and biases included (Zagoruyko and
 	// Komodakis 2017). An optimiser that wants it on weights alone asks Kind.

@@ -249,12 +249,24 @@ func Log(x *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 // Sqrt returns the square root of x: NaN below zero. Its derivative at zero is
-// infinite.
+// infinite, as in PyTorch; see RootOfSquares.
 func Sqrt(x *gorgonia.Node) (*gorgonia.Node, error) {
 	return elementwise("Sqrt", "", x, kernel.Sqrt[float32], kernel.Sqrt[float64],
 		func(_, y, g *gorgonia.Node) (*gorgonia.Node, error) {
 			var s steps
 			return s.end(Scale(s.take(Div(g, y)), 0.5))
+		},
+		func(f form) string { return f.over("Sqrt") })
+}
+
+// RootOfSquares returns the square root of x, a sum or a mean of squares. Its
+// derivative at zero is taken as 0, as PyTorch takes it for a norm and for a
+// standard deviation, where all that was squared is zero.
+func RootOfSquares(x *gorgonia.Node) (*gorgonia.Node, error) {
+	return elementwise("RootOfSquares", "", x, kernel.Sqrt[float32], kernel.Sqrt[float64],
+		func(_, y, g *gorgonia.Node) (*gorgonia.Node, error) {
+			var s steps
+			return s.end(Scale(s.take(Mul(g, s.take(inverse(y, 0)))), 0.5))
 		},
 		func(f form) string { return f.over("Sqrt") })
 }
@@ -270,7 +282,8 @@ func Square(x *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 // Pow returns x^p as math.Pow does: 0⁰ is 1, a negative x with a fractional p
-// gives NaN. The derivative at zero is infinite where p is below 1.
+// gives NaN. The derivative at zero is infinite where p is below 1, as in
+// PyTorch; see AbsPow.
 func Pow(x *gorgonia.Node, p float64) (*gorgonia.Node, error) {
 	if err := finite("Pow", "power", p); err != nil {
 		return nil, err

@@ -104,6 +104,7 @@ func elementwiseCases() []Case {
 		{Name: "Exp", Inputs: inputs(any4), Build: unary(op.Exp), Reference: map1(math.Exp)},
 		{Name: "Log", Inputs: positive, Build: unary(op.Log), Reference: map1(math.Log)},
 		{Name: "Sqrt", Inputs: positive, Build: unary(op.Sqrt), Reference: map1(math.Sqrt)},
+		{Name: "RootOfSquares", Inputs: positive, Build: unary(op.RootOfSquares), Reference: map1(math.Sqrt)},
 		{Name: "Square", Inputs: inputs(any4), Build: unary(op.Square), Reference: map1(func(x float64) float64 { return x * x })},
 		{Name: "Pow with power 3 of both signs", Inputs: kinked, Build: by(op.Pow, 3.0),
 			Reference: map1(func(x float64) float64 { return x * x * x })},
