@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -359,6 +360,37 @@ func ends(sel *ast.SelectorExpr) bool {
 		return name == "HandleExitCoder"
 	}
 	return false
+}
+
+// flagged are the places that may name flags: of a run's folder, which train
+// alone makes, and of the configuration, which is train's own; and of what has
+// one name in all commands.
+var flagged = []string{
+	"pipeline/checkpoint.go", "pipeline/config.go", "pipeline/export.go", "pipeline/folder.go", "pipeline/pipeline.go", "pipeline/run.go",
+	"pipeline/teacher.go", // a file that changed under a run
+	"teachers/internal/ort/library.go",
+	"pipeline/data/archive.go", // tar's
+}
+
+// TestPackagesNameNoFlags: a package that several commands reach names its own
+// options or the keys of config.yaml in messages, and the command at hand says
+// which of its flags that is. See cmd/distill/settings.go.
+func TestPackagesNameNoFlags(t *testing.T) {
+	flag := regexp.MustCompile(`(^|[\s(\x60"])--[a-z][a-z-]*`)
+	for _, s := range readSources(t) {
+		file := path.Join(s.pkg, s.name)
+		if s.test || s.pkg == "." || strings.HasPrefix(s.pkg, "cmd/") || slices.Contains(flagged, file) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
+				if text, err := strconv.Unquote(l.Value); err == nil && flag.MatchString(text) {
+					t.Errorf("%s names a flag in %q", file, text)
+				}
+			}
+			return true
+		})
+	}
 }
 
 // TestSetupAndProgramAgree compares what scripts/setup fetches with what the

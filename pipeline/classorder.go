@@ -38,7 +38,7 @@ func ClassOrder(confusion [][]int) (order []int, found bool) {
 	return order, true
 }
 
-// FormatClasses writes a class order as --teacher-classes takes it.
+// FormatClasses writes a class order as the command line takes it.
 func FormatClasses(order []int) string {
 	s := make([]string, len(order))
 	for i, c := range order {

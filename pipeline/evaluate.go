@@ -3,7 +3,6 @@ package pipeline
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -68,11 +67,11 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 	}
 	for _, split := range splits {
 		if split.Len() == 0 {
-			return nil, fmt.Errorf("pipeline: %s has no %s images to measure on; choose another --split: %s", c.Data.Path, split.Name(), strings.Join(Splits, ", "))
+			return nil, fmt.Errorf("pipeline: %s has no %s images to measure on; choose another split: %s", c.Data.Path, split.Name(), strings.Join(Splits, ", "))
 		}
 	}
 	tryOn := unmeasured(set, splits)
-	session, spec, err := openForEvaluation(ctx, c, m, set, tryOn, r)
+	session, spec, err := openForEvaluation(ctx, c, set, tryOn, r)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +159,7 @@ func chooseSplits(set *data.Set, name string) ([]*data.Split, error) {
 
 // openForEvaluation opens the model with the preprocessing it wants, found as
 // for a teacher, and checks that its classes are the data's.
-func openForEvaluation(ctx context.Context, c EvaluateConfig, m *onnx.Model, set *data.Set, tryOn *data.Split, r Reporter) (teachers.Teacher, preprocess.Spec, error) {
+func openForEvaluation(ctx context.Context, c EvaluateConfig, set *data.Set, tryOn *data.Split, r Reporter) (teachers.Teacher, preprocess.Spec, error) {
 	o := c.Model.session(set, c.Resources)
 	o.Map = teachers.MapNone
 	session, err := teachers.Open(c.Model.Path, o)
@@ -171,14 +170,8 @@ func openForEvaluation(ctx context.Context, c EvaluateConfig, m *onnx.Model, set
 		session.Close()
 		return nil, preprocess.Spec{}, err
 	}
-	if got := session.Spec().Classes; got != len(set.Classes) {
-		return fail(fmt.Errorf("pipeline: the model tells %d classes apart, the data has %d (%s); pick the model's class for each of the data's with --classes",
-			got, len(set.Classes), abbreviate(set.Classes)))
-	}
-	if names, _ := m.Meta(MetaClasses); len(c.Model.Classes) == 0 {
-		if err := sameClasses(names, set.Classes); err != nil {
-			return fail(err)
-		}
+	if _, err := settleClasses(session, set.Classes, r); err != nil {
+		return fail(err)
 	}
 	check, err := takeEvenly(ctx, tryOn, checkSamples)
 	if err != nil {
@@ -189,24 +182,6 @@ func openForEvaluation(ctx context.Context, c EvaluateConfig, m *onnx.Model, set
 		return fail(err)
 	}
 	return session, spec, nil
-}
-
-// sameClasses compares the class names in a model's metadata with the data's.
-func sameClasses(metadata string, classes []string) error {
-	if metadata == "" {
-		return nil
-	}
-	var names []string
-	if err := json.Unmarshal([]byte(metadata), &names); err != nil {
-		return nil // another program's key of the same name
-	}
-	for i := range max(len(names), len(classes)) {
-		if i >= len(names) || i >= len(classes) || names[i] != classes[i] {
-			return fmt.Errorf("pipeline: the model was trained on the classes %s, the data has %s; use its own data set, or say which class is which with --classes",
-				abbreviate(names), abbreviate(classes))
-		}
-	}
-	return nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -60,7 +60,7 @@ func (u GradientUnits) convert(dst, src []float32) {
 // returns what attaches it to a session of the teacher.
 func (u *run) differentiate(teacher teachers.Spec) (attach func(*teachers.Session) error, err error) {
 	if got, want := [3]int{teacher.H, teacher.W, teacher.C}, [3]int{u.data.H, u.data.W, u.data.C}; got != want {
-		return nil, fmt.Errorf("pipeline: gradients are compared pixel by pixel, and the teacher takes images of %dx%dx%d, the student of %dx%dx%d; bring them to one size with --size, or leave --gradient-beta out",
+		return nil, fmt.Errorf("pipeline: gradients are compared pixel by pixel, and the teacher takes images of %dx%dx%d, the student of %dx%dx%d; bring them to one size with data.size, or set loss.gradient_beta to 0",
 			got[0], got[1], got[2], want[0], want[1], want[2])
 	}
 	if u.gradient, err = NewGradientUnits(teacher.Preprocess, u.preprocess, u.data.C); err != nil {
@@ -74,7 +74,7 @@ func (u *run) differentiate(teacher teachers.Spec) (attach func(*teachers.Sessio
 		Output: u.config.Teacher.Output, Image: student.Shape{H: teacher.H, W: teacher.W, C: teacher.C}, Gradient: teachers.GradientOutput, Labels: teachers.GradientLabels,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("pipeline: %s cannot be differentiated by its image, which --gradient-beta needs: %w", teacher.Name, err)
+		return nil, fmt.Errorf("pipeline: %s cannot be differentiated by its image, which loss.gradient_beta needs: %w", teacher.Name, err)
 	}
 	say(u.reporter, "gradient the teacher's, by its image, is a graph of %d nodes beside its own", len(g.Graph.Nodes))
 	return func(s *teachers.Session) error { return s.AttachGradient(g, u.config.Resources.Threads) }, nil

@@ -240,7 +240,7 @@ func (l *Learner) Compute(s *Sample, _ bool) (engine.Output, error) {
 		Terms:  l.reported,
 	}
 	if math.IsNaN(out.Loss) || math.IsInf(out.Loss, 0) {
-		return out, fmt.Errorf("pipeline: the loss is %v (%s); a smaller learning rate (--lr) or gradient clipping (--clip-norm 1) usually helps", out.Loss, formatTerms(l.reported))
+		return out, fmt.Errorf("pipeline: the loss is %v (%s); a lower training.learning_rate, or training.clip_norm 1, usually helps", out.Loss, formatTerms(l.reported))
 	}
 	return out, nil
 }

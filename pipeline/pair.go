@@ -36,7 +36,7 @@ func (t tap) relative(input [2]int) float64 {
 // pairNamed pairs the taps the user named, one by one.
 func pairNamed(students, teachers []tap) ([]TapPair, error) {
 	if len(students) != len(teachers) {
-		return nil, fmt.Errorf("pipeline: %d student taps (%s) for %d teacher taps (%s); name as many with --student-taps as with --taps",
+		return nil, fmt.Errorf("pipeline: %d student taps (%s) for %d teacher taps (%s); name as many with student.taps as with teacher.taps",
 			len(students), names(students), len(teachers), names(teachers))
 	}
 	pairs := make([]TapPair, len(students))

@@ -106,7 +106,7 @@ func (u *run) openData(ctx context.Context) error {
 	}
 	for _, split := range []*data.Split{set.Train, set.Val, set.Test} {
 		if split.Len() == 0 {
-			return fmt.Errorf("pipeline: %s has no %s images: too few to divide among training, validation and test; add images, or change data.validation (--validation)",
+			return fmt.Errorf("pipeline: %s has no %s images: too few to divide among training, validation and test; add images, or change data.validation",
 				u.config.Data.Path, split.Name())
 		}
 	}

@@ -18,7 +18,7 @@ func (u *run) openSignals(session *teachers.Session, open func() (teachers.Teach
 	record := c.Resources.caches()
 	if a := c.Training.Augment; record && a.augment().Enabled() && a.Views == 0 {
 		record = false
-		say(u.reporter, "signals  not recorded, as each epoch draws views of its own; --views %d shows that many in turn", defaultViews)
+		say(u.reporter, "signals  not recorded, as each epoch draws views of its own; training.augment.views %d shows that many in turn", defaultViews)
 	}
 	if c.Teacher.Precision == "" {
 		c.Teacher.Precision = string(teachers.Float32)
@@ -161,10 +161,10 @@ func RecordSignals(ctx context.Context, c Config, o Options) error {
 		return err
 	}
 	if c.Teacher.Path == "" {
-		return errors.New("pipeline: there are no signals without a teacher; name the file with --teacher")
+		return errors.New("pipeline: there are no signals without a teacher; name the file with teacher.path")
 	}
 	if !c.Resources.caches() {
-		return errors.New("pipeline: no folder is named to record in; name one with --cache")
+		return errors.New("pipeline: no folder is named to record in; name one with resources.cache")
 	}
 	u := newRun(c, o)
 	defer u.close()
@@ -174,7 +174,7 @@ func RecordSignals(ctx context.Context, c Config, o Options) error {
 		}
 	}
 	if u.signals == nil {
-		return fmt.Errorf("pipeline: with %d views each epoch draws its own, and nothing can be recorded ahead; choose a number of views with --views", u.config.Training.Augment.Views)
+		return fmt.Errorf("pipeline: with %d views each epoch draws its own, and nothing can be recorded ahead; choose their number with training.augment.views", u.config.Training.Augment.Views)
 	}
 	u.planSignals(0)
 	return u.recordAll(ctx)
@@ -201,7 +201,7 @@ func (u *run) recordAll(ctx context.Context) error {
 			case err != nil:
 				return err
 			case !u.signals.Writable():
-				return fmt.Errorf("pipeline: %s cannot be written; %d of %d signals are recorded; make room or name another folder with --cache, and the same command goes on", u.signals.Folder(), done, total)
+				return fmt.Errorf("pipeline: %s cannot be written; %d of %d signals are recorded; make room or name another folder with resources.cache, and the same command goes on", u.signals.Folder(), done, total)
 			}
 			done += n
 			tell(done-first, "")

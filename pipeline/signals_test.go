@@ -413,9 +413,9 @@ func TestSignalsAreRecordedAhead(t *testing.T) {
 		spoil func(c *Config)
 		want  string
 	}{
-		{"no teacher", func(c *Config) { c.Teacher.Path = "" }, "--teacher"},
-		{"no folder", func(c *Config) { c.Resources.Cache = NoCache }, "--cache"},
-		{"new views in each epoch", func(c *Config) { c.Training.Augment.Views = 0 }, "--views"},
+		{"no teacher", func(c *Config) { c.Teacher.Path = "" }, "teacher.path"},
+		{"no folder", func(c *Config) { c.Resources.Cache = NoCache }, "resources.cache"},
+		{"new views in each epoch", func(c *Config) { c.Training.Augment.Views = 0 }, "training.augment.views"},
 		{"a misspelt precision", func(c *Config) { c.Teacher.Precision = "half" }, `one of float16, float32, got "half"`},
 		{"a folder that cannot be made", func(c *Config) { c.Resources.Cache = demoTeacher }, "cannot be written"},
 	} {

@@ -85,9 +85,9 @@ func fixedImage(m *onnx.Model, o student.ImportOptions) error {
 	}
 	switch got := imported.Model.Spec().Image; {
 	case got.C != want.C:
-		return fmt.Errorf("it takes images of %d channels, the data has %d; convert them with --channels %d", got.C, want.C, got.C)
+		return fmt.Errorf("it takes images of %d channels, the data has %d; convert them with data.channels %d", got.C, want.C, got.C)
 	case got.H == got.W:
-		return fmt.Errorf("it takes images of %v, the data has %v; resize them with --size %d", got, want, got.H)
+		return fmt.Errorf("it takes images of %v, the data has %v; resize them with data.size %d", got, want, got.H)
 	default:
 		return fmt.Errorf("it takes images of %v, the data has %v; use images of that size", got, want)
 	}
@@ -109,7 +109,7 @@ func (u *run) importedPreprocess(ctx context.Context) (preprocess.Spec, error) {
 		return said, nil
 	}
 	if session.Spec().Classes != len(u.data.Classes) {
-		say(u.reporter, "import   %s does not say how its images are normalised; taken are the training set's mean and std (--preprocess says it)", filepath.Base(u.studentFile))
+		say(u.reporter, "import   %s does not say how its images are normalised; taken are the training set's mean and std (student.preprocess says it)", filepath.Base(u.studentFile))
 		return preprocess.Spec{}, nil
 	}
 	check, err := takeEvenly(ctx, u.data.Val, checkSamples)

@@ -184,9 +184,9 @@ func TestStudentsFromFilesRefuse(t *testing.T) {
 		change func(*Config, *Options)
 		want   string
 	}{
-		"another number of classes": {func(c *Config, o *Options) { c.Teacher, o.Data = TeacherConfig{}, fiveClasses(t) }, "ReplaceHead (--replace-head)"},
+		"another number of classes": {func(c *Config, o *Options) { c.Teacher, o.Data = TeacherConfig{}, fiveClasses(t) }, "ImportOptions.ReplaceHead"},
 		"a size that is fixed": {func(c *Config, _ *Options) { c.Student.Architecture = "../testdata/networks/vgg11_bn.onnx" },
-			"takes images of 224x224x3, the data has 32x32x3; resize them with --size 224"},
+			"takes images of 224x224x3, the data has 32x32x3; resize them with data.size 224"},
 		"a size that is not square": {func(c *Config, _ *Options) { c.Student.Architecture = "../testdata/networks/resnet18.onnx" },
 			"takes images of 64x48x3, the data has 32x32x3; use images of that size"},
 		"a file that is not there":  {func(c *Config, _ *Options) { c.Student.Architecture = "missing.onnx" }, "missing.onnx"},

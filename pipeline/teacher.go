@@ -59,6 +59,10 @@ func (u *run) openTeacher(ctx context.Context) error {
 		}
 	}
 	u.teacherSHA = session.Spec().Hash
+	if o.ClassOrder, err = settleClasses(session, u.data.Classes, u.reporter); err != nil {
+		return err
+	}
+	c.Classes = o.ClassOrder
 	check, err := takeEvenly(ctx, u.data.Val, checkSamples)
 	if err != nil {
 		return err
@@ -165,7 +169,7 @@ func (u *run) pairTaps(teacher teachers.Spec) ([]TapPair, error) {
 		pairs = pairByResolution(own, theirs, [2]int{u.data.H, u.data.W}, [2]int{teacher.H, teacher.W})
 	}
 	if len(pairs) == 0 {
-		return nil, fmt.Errorf("pipeline: no tap of the student (%s) has the resolution of one of the teacher's (%s); name pairs with --taps and --student-taps, or train on logits alone with --beta 0",
+		return nil, fmt.Errorf("pipeline: no tap of the student (%s) has the resolution of one of the teacher's (%s); name pairs with teacher.taps and student.taps, or train on logits alone with loss.attention.beta 0",
 			names(own), cmp.Or(names(theirs), "none"))
 	}
 	u.config.Student.Taps = nil
@@ -242,7 +246,7 @@ func findPreprocess(session *teachers.Session, asked string, check labelled, r R
 		return spec, session.SetPreprocess(spec)
 	}
 	if check.n == 0 {
-		return spec, fmt.Errorf("pipeline: %s does not say how its images are normalised and there are no samples to try with; say it with --preprocess", session.Spec().Name)
+		return spec, fmt.Errorf("pipeline: %s does not say how its images are normalised and there are no samples to try with; say it with teacher.preprocess", session.Spec().Name)
 	}
 	var best preprocess.Named
 	bestTop1 := -1.0
@@ -291,10 +295,6 @@ func purity(confusion [][]int) float64 {
 func (u *run) checkTeacher(teacher teachers.Teacher, check labelled) error {
 	spec := teacher.Spec()
 	classes := len(u.data.Classes)
-	if spec.Classes != classes {
-		return fmt.Errorf("pipeline: the teacher tells %d classes apart, the data has %d (%s); "+
-			"pick the teacher's class for each of the data's, in their order, with --teacher-classes", spec.Classes, classes, abbreviate(u.data.Classes))
-	}
 	start := time.Now()
 	top1, confusion, err := judge(teacher, check)
 	if err != nil {
@@ -319,9 +319,9 @@ func (u *run) checkTeacher(teacher teachers.Teacher, check labelled) error {
 	chance := 1 / float64(classes)
 	switch {
 	case permuted:
-		warn(u.reporter, "the teacher seems to know these classes in another order; this mapping would fix it: --teacher-classes %s", FormatClasses(order))
+		warn(u.reporter, "the teacher seems to know these classes in another order; this mapping would fix it: teacher.classes %s", FormatClasses(order))
 	case top1 < 2*chance && top1 < 0.5+chance/2:
-		warn(u.reporter, "the teacher is right on %.1f %% where chance is %.1f %%; the usual cause is wrong preprocessing (--teacher-preprocess, now %s), the next another class order (--teacher-classes)",
+		warn(u.reporter, "the teacher is right on %.1f %% where chance is %.1f %%; the usual cause is wrong preprocessing (teacher.preprocess, now %s), the next another class order (teacher.classes)",
 			100*top1, 100*chance, u.config.Teacher.Preprocess)
 	}
 	for _, p := range u.pairs {

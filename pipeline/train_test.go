@@ -409,7 +409,7 @@ func TestDivergedTrainingSaysWhatToDo(t *testing.T) {
 	c, o := tinyRun(t)
 	c.Training.LearningRate, c.Training.Schedule, c.Training.Epochs = 1e12, "constant", 5
 	_, err := Train(t.Context(), c, Folder(filepath.Join(t.TempDir(), "run")), o)
-	if err == nil || !(strings.Contains(err.Error(), "--lr") || strings.Contains(err.Error(), "not finite")) {
+	if err == nil || !(strings.Contains(err.Error(), "training.learning_rate") || strings.Contains(err.Error(), "not finite")) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -78,7 +77,7 @@ func Verify(ctx context.Context, c VerifyConfig, o Options) (*Verification, erro
 	}
 	defer done()
 	if splits = thin(splits, c.Samples, c.Seed); len(splits) == 0 {
-		return nil, fmt.Errorf("pipeline: %s has no %s images to compare on; choose another --split: %s",
+		return nil, fmt.Errorf("pipeline: %s has no %s images to compare on; choose another split: %s",
 			c.Data.Path, cmp.Or(c.Split, "test"), strings.Join(Splits, ", "))
 	}
 	p, err := openPair(c, set)
@@ -189,10 +188,8 @@ func (p *pair) check(c VerifyConfig, set *data.Set) error {
 			return fmt.Errorf("pipeline: %w", err)
 		}
 		p.models[i] = Verified{Path: m.Path, SHA256: spec.Hash, Bytes: info.Size(), Logits: spec.Logits}
-		if names[i], err = classNames(m.Path); err != nil {
-			return err
-		}
-		p.judged[i] = spec.Classes == len(set.Classes) && (names[i] == nil || len(m.Classes) > 0 || slices.Equal(names[i], set.Classes))
+		names[i] = spec.ClassNames
+		p.judged[i] = spec.Classes == len(set.Classes) && (names[i] == nil || len(m.Classes) > 0 || sameNames(names[i], set.Classes))
 	}
 	if names[0] != nil && names[1] != nil && !slices.Equal(names[0], names[1]) {
 		return fmt.Errorf("pipeline: %s has the classes %s and %s has %s; only models of the same classes, in the same order, can be compared",
@@ -209,21 +206,6 @@ func (p *pair) check(c VerifyConfig, set *data.Set) error {
 }
 
 func sizeOf(s teachers.Spec) [2]int { return [2]int{s.H, s.W} }
-
-// classNames returns the names that a model's metadata gives its classes, or
-// nil.
-func classNames(path string) ([]string, error) {
-	m, err := onnx.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	text, _ := m.Meta(MetaClasses)
-	var names []string
-	if json.Unmarshal([]byte(text), &names) != nil {
-		return nil, nil // none, or another program's key of the same name
-	}
-	return names, nil
-}
 
 // settlePreprocess finds out how each model wants its images: as the user says,
 // else as its metadata says, else as the other one, else, for both, by the
@@ -260,7 +242,7 @@ func (p *pair) settlePreprocess(ctx context.Context, c VerifyConfig, tryOn *data
 			continue
 		}
 		if !p.judged[i] {
-			return fmt.Errorf("pipeline: %s does not say how its images are normalised, and without labels of its classes that cannot be tried; say it with --preprocess (--preprocess-b for the second model)", p.models[i].Path)
+			return fmt.Errorf("pipeline: %s does not say how its images are normalised, and without labels of its classes that cannot be tried; say it with %s.Preprocess", p.models[i].Path, [2]string{"A", "B"}[i])
 		}
 		check, err := takeEvenly(ctx, tryOn, checkSamples)
 		if err != nil {

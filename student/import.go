@@ -456,7 +456,7 @@ func (p *program) planHead(o ImportOptions) error {
 	case p.head < 0:
 		return fmt.Errorf("%d classes are wanted, and no last layer was found that could be replaced: behind value %q there is no Gemm, MatMul or 1x1 Conv with constant weights", o.Classes, p.logits)
 	case !o.ReplaceHead:
-		return fmt.Errorf("the file tells %d classes apart and %d are wanted; ReplaceHead (--replace-head) puts a fresh layer in place of its last one, %s", classes, o.Classes, describe(&p.Calls[p.head]))
+		return fmt.Errorf("the file tells %d classes apart and %d are wanted; ImportOptions.ReplaceHead puts a fresh layer in place of its last one, %s", classes, o.Classes, describe(&p.Calls[p.head]))
 	}
 	p.replace, p.passed = true, passed
 	p.note("the last layer, %s of %d classes, is replaced by a fresh one of %d", describe(&p.Calls[p.head]), classes, o.Classes)
@@ -543,7 +543,7 @@ func (p *program) planNormalisation(unfold bool) {
 			p.unfold[i] = true
 		}
 	case len(biased) > 1:
-		p.note("the file has %d convolutions with biases and no normalisation: batch normalisation was folded into them, or there never was any. UnfoldBatchNorm (--unfold-bn) puts normalisations behind them, with which such a network trains better", len(biased))
+		p.note("the file has %d convolutions with biases and no normalisation: batch normalisation was folded into them, or there never was any. ImportOptions.UnfoldBatchNorm puts normalisations behind them, with which such a network trains better", len(biased))
 	}
 }
 
@@ -598,7 +598,7 @@ func (p *program) build(b *Builder, image *gorgonia.Node) (Output, error) {
 	}
 	scores := im.reshape(im.node(logits), batch, elements/batch)
 	if b.err == nil && b.Classes() != 0 && b.Classes() != scores.Shape()[1] {
-		return Output{}, fmt.Errorf("the file tells %d classes apart and %d are wanted; ReplaceHead (--replace-head) replaces a last layer that is a Gemm, a MatMul or a 1x1 Conv", scores.Shape()[1], b.Classes())
+		return Output{}, fmt.Errorf("the file tells %d classes apart and %d are wanted; ImportOptions.ReplaceHead replaces a last layer that is a Gemm, a MatMul or a 1x1 Conv", scores.Shape()[1], b.Classes())
 	}
 	if !p.built {
 		if err := im.findTaps(); err != nil {

@@ -256,7 +256,7 @@ func TestFilesThatAreNoStudents(t *testing.T) {
 				}
 				return dense(b, x)
 			}, student.ImportOptions{}},
-		{"another number of classes", `the file tells 4 classes apart and 10 are wanted; ReplaceHead (--replace-head) puts a fresh layer in place of its last one, Gemm "Gemm"`,
+		{"another number of classes", `the file tells 4 classes apart and 10 are wanted; ImportOptions.ReplaceHead puts a fresh layer in place of its last one, Gemm "Gemm"`,
 			func(b *onnx.Builder) string { return dense(b, image(b)) }, student.ImportOptions{Classes: 10}},
 		{"no last layer to replace", "no last layer was found that could be replaced",
 			func(b *onnx.Builder) string { return b.Node("Sigmoid", []string{dense(b, image(b))}) }, student.ImportOptions{Classes: 10, ReplaceHead: true}},

@@ -77,6 +77,7 @@ func Open(path string, o Options) (*Session, error) {
 		H:       survey.in.h, W: survey.in.w, C: survey.in.c, Layout: survey.in.layout, Input: survey.in.kind,
 		Map: kind, Power: power, Logits: survey.plan.from,
 	}
+	s.spec.ClassNames, s.spec.NamesKey = ClassNames(src.model)
 	s.feed = feeder{h: survey.in.h, w: survey.in.w, c: survey.in.c, layout: survey.in.layout}
 	if survey.plan.note != "" {
 		s.note("%s", survey.plan.note)
@@ -127,7 +128,7 @@ func chooseTaps(s *survey, names []string, kind MapKind) ([]Tap, error) {
 		}
 	}
 	if len(taps) == 0 {
-		return nil, fmt.Errorf("teachers: %s has no feature map of height and width above 1 that every path from image to logits passes through; name taps with --taps, or leave attention out (map %q)", s.name(), MapNone)
+		return nil, fmt.Errorf("teachers: %s has no feature map of height and width above 1 that every path from image to logits passes through; name taps with Options.Taps, or leave attention out", s.name())
 	}
 	return taps, nil
 }

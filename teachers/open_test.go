@@ -44,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 				x := n.Input("ids", onnx.Int64, batch, fixed(3), fixed(6), fixed(6))
 				n.logits(n.head(n.conv("conv", n.Node("Cast", []string{x}, onnx.AttrInt("to", 1)), 3, 4), 4, 3), 3)
 			}},
-		{name: "a channel axis that cannot be told", want: "say which with --teacher-layout NCHW or NHWC",
+		{name: "a channel axis that cannot be told", want: "say which with Options.Layout NCHW or NHWC",
 			build: func(n *net) {
 				x := n.image(batch, fixed(3), fixed(6), fixed(3))
 				x = n.Node("MatMul", []string{x, n.weights("w", 3, 3)})
@@ -58,7 +58,7 @@ func TestOpenRefuses(t *testing.T) {
 		}},
 		{name: "an empty image", want: "[batch, 3, 0, 6], which holds no images", build: classifier(batch, fixed(3), fixed(0), fixed(6))},
 		{name: "an unknown layout", want: `no layout is called "hwc"`, build: classifier(batch, fixed(3), fixed(6), fixed(6)), o: Options{Layout: "hwc"}},
-		{name: "an open size", want: "leaves the size of its images open; say it with --teacher-size",
+		{name: "an open size", want: "leaves the size of its images open; say it with Options.Size",
 			build: classifier(batch, fixed(3), onnx.Symbol("h"), onnx.Symbol("w"))},
 		{name: "a size that half fits", want: "takes images of 6 by any; it cannot be fed 8x8",
 			build: classifier(batch, fixed(3), fixed(6), onnx.Symbol("w")), o: Options{Size: [2]int{8, 8}}},
@@ -66,7 +66,7 @@ func TestOpenRefuses(t *testing.T) {
 			build: classifier(batch, fixed(3), fixed(6), fixed(6)), o: Options{Size: [2]int{8, 0}}},
 		{name: "another size than the model's", want: "takes images of 6x6 only; it cannot be fed 32x32",
 			build: classifier(batch, fixed(3), fixed(6), fixed(6)), o: Options{Size: [2]int{32, 32}}},
-		{name: "several outputs", want: `model has outputs "logits", "aux"; say which one holds the class scores with --teacher-output`,
+		{name: "several outputs", want: `model has outputs "logits", "aux"; say which one holds the class scores with Options.Output`,
 			build: func(n *net) {
 				x := n.head(n.conv("conv", n.standard(), 3, 4), 4, 3)
 				n.logits(x, 3)

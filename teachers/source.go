@@ -127,7 +127,7 @@ func findImage(g *onnx.Graph, x *onnx.Index, want Layout) (imageInput, error) {
 	case hint != "":
 		in.layout = hint
 	default:
-		return in, fmt.Errorf("teachers: input %q has shape %s, from which the channel axis cannot be told: it should be 1 or 3 at the second or the last axis; say which with --teacher-layout %s or %s",
+		return in, fmt.Errorf("teachers: input %q has shape %s, from which the channel axis cannot be told: it should be 1 or 3 at the second or the last axis; say which with Options.Layout %s or %s",
 			v.Name, Shape(v.Shape), NCHW, NHWC)
 	}
 	in.n = dims[0]
@@ -210,7 +210,7 @@ func findOutput(g *onnx.Graph, want string) (*onnx.Value, error) {
 	case len(fits) == 1:
 		return fits[0], nil
 	case len(fits) > 1:
-		return nil, fmt.Errorf("teachers: model has outputs %s; say which one holds the class scores with --teacher-output", quoted(names))
+		return nil, fmt.Errorf("teachers: model has outputs %s; say which one holds the class scores with Options.Output", quoted(names))
 	case why != nil:
 		return nil, why
 	case want != "":

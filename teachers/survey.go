@@ -109,7 +109,7 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 			return nil, fmt.Errorf("teachers: %s takes images of %s by %s; it cannot be fed %dx%d", src.name(), length(in.h), length(in.w), o.sizes[0][0], o.sizes[0][1])
 		}
 		if len(sizes) == 0 {
-			return nil, fmt.Errorf("teachers: %s leaves the size of its images open; say it with --teacher-size", src.name())
+			return nil, fmt.Errorf("teachers: %s leaves the size of its images open; say it with Options.Size", src.name())
 		}
 	}
 	var results map[string][]float32

@@ -152,6 +152,11 @@ type Spec struct {
 	// the caller nor the model said; images are then scaled to 0..1.
 	Preprocess preprocess.Spec
 	ClassOrder []int // the teacher's class for each of the data's; nil is one to one
+	// ClassNames are the names that the model's metadata gives to its classes,
+	// and NamesKey the key it has them under; see ClassNames. Nil where it has
+	// none. Their number need not be that of the scores.
+	ClassNames []string
+	NamesKey   string
 	Map        MapKind
 	Power      float64 // p; 1 where the kind has none
 	Taps       []Tap
@@ -163,6 +168,7 @@ type Spec struct {
 // clone copies the slices, so that what is handed out can be changed.
 func (s Spec) clone() Spec {
 	s.ClassOrder, s.Taps, s.Notes = slices.Clone(s.ClassOrder), slices.Clone(s.Taps), slices.Clone(s.Notes)
+	s.ClassNames = slices.Clone(s.ClassNames)
 	return s
 }
 

@@ -70,8 +70,10 @@ Worked example, with your teacher and your images (a folder of class folders):
 	}
 	for _, command := range app.Commands {
 		command.OnUsageError = onUsageError
+		failInFlags(command)
 		for _, sub := range command.Subcommands {
 			sub.OnUsageError = onUsageError
+			failInFlags(sub)
 		}
 	}
 	return app

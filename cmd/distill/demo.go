@@ -62,7 +62,7 @@ func demo(c *cli.Context) error {
 	}
 	setThreads(config.Threads)
 	start := time.Now()
-	report := &terminal{out: c.App.Writer, err: c.App.ErrWriter}
+	report := newTerminal(c)
 	result, err := pipeline.Demo(c.Context, config, pipeline.Options{Reporter: report, Version: programVersion()})
 	if err != nil {
 		return err

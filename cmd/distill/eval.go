@@ -76,7 +76,7 @@ func evaluate(c *cli.Context) error {
 			return usageError{err}
 		}
 	}
-	report := &terminal{out: c.App.Writer, err: c.App.ErrWriter}
+	report := newTerminal(c)
 	if c.Bool("json") {
 		report.out = c.App.ErrWriter // standard output holds the object alone
 	}

@@ -43,7 +43,7 @@ Worked examples:
 				return usagef("--ir lies between 7 and 10, got %d", ir)
 			}
 			setThreads(c.Int("threads"))
-			report := &terminal{out: c.App.Writer, err: c.App.ErrWriter}
+			report := newTerminal(c)
 			out := c.String("out")
 			parity, err := pipeline.Export(c.Context, pipeline.Folder(folder), out, pipeline.ExportConfig{Opset: c.Int64("opset"), IR: c.Int64("ir"), FP16: c.Bool("fp16")},
 				pipeline.Options{Reporter: report, Version: programVersion()})

@@ -60,7 +60,7 @@ Worked examples:
 					Gradient *pipeline.GradientReport `json:"gradient,omitempty"`
 				}{report, gradient})
 			}
-			if err := printReport(c.App.Writer, path, report); err != nil || gradient == nil {
+			if err := printReport(c.App.Writer, path, c.Command, report); err != nil || gradient == nil {
 				return err
 			}
 			_, err = fmt.Fprintf(c.App.Writer, "gradient by the image: %v\n", gradient)
@@ -69,7 +69,7 @@ Worked examples:
 	}
 }
 
-func printReport(w io.Writer, path string, r *teachers.Report) error {
+func printReport(w io.Writer, path string, command *cli.Command, r *teachers.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "file\t%s, %d bytes, sha256 %.12s…\n", path, r.Bytes, r.SHA256)
 	fmt.Fprintf(t, "made by\t%s, opset %d, IR %d, %d nodes\n", r.Producer, r.Opset, r.IR, r.Nodes)
@@ -81,13 +81,13 @@ func printReport(w io.Writer, path string, r *teachers.Report) error {
 	}
 	fmt.Fprintf(t, "parameters\t%d\n", r.Parameters)
 	if r.Problem != "" {
-		fmt.Fprintf(t, "as a teacher\tno: %s\n", r.Problem)
+		fmt.Fprintf(t, "as a teacher\tno: %s\n", inFlags(command, r.Problem))
 		return t.Flush()
 	}
 	fmt.Fprintf(t, "MACs\t%d per image of %dx%d\n", r.MACs, r.Image[1], r.Image[2])
 	fmt.Fprintf(t, "as a teacher\t%d classes, layout %s, logits from %s, preprocessing %s\n", r.Classes, r.Layout, r.Logits, r.Preprocess)
 	for _, note := range r.Notes {
-		fmt.Fprintf(t, "note\t%s\n", note)
+		fmt.Fprintf(t, "note\t%s\n", inFlags(command, note))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -106,8 +106,8 @@ func printReport(w io.Writer, path string, r *teachers.Report) error {
 	return nil
 }
 
-// The flags that describe a model are called as those of train that describe
-// the teacher, which errors name.
+// The flags that describe a model go by the names of those of train that
+// describe the teacher as well.
 func layoutFlag() cli.Flag {
 	return &cli.StringFlag{Name: "layout", Aliases: []string{"teacher-layout"}, Usage: "`AXES` of the image input, NCHW or NHWC (default: by the graph)"}
 }

@@ -117,7 +117,7 @@ func recordSignals(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	report := &terminal{out: c.App.Writer, err: c.App.ErrWriter}
+	report := newTerminal(c)
 	config, err := trainConfig(c, report)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
 	"github.com/onnxdistill/onnxdistill/pipeline"
@@ -20,7 +21,12 @@ var _ pipeline.Reporter = (*terminal)(nil)
 // line every few seconds.
 type terminal struct {
 	out, err io.Writer
+	command  *cli.Command             // whose flags lines name
 	bar      *progressbar.ProgressBar // drawn and not ended; nil when there is none
+}
+
+func newTerminal(c *cli.Context) *terminal {
+	return &terminal{out: c.App.Writer, err: c.App.ErrWriter, command: c.Command}
 }
 
 // lineEvery is how often progress is told where no bar can be drawn.
@@ -29,13 +35,13 @@ const lineEvery = 10 * time.Second
 // Say implements pipeline.Reporter.
 func (t *terminal) Say(line string) {
 	t.clear()
-	fmt.Fprintln(t.out, line)
+	fmt.Fprintln(t.out, inFlags(t.command, line))
 }
 
 // Warn implements pipeline.Reporter.
 func (t *terminal) Warn(line string) {
 	t.clear()
-	fmt.Fprintln(t.err, "warning: "+line)
+	fmt.Fprintln(t.err, "warning: "+inFlags(t.command, line))
 }
 
 // clear removes a bar that is in the way of a line; its next step redraws it.

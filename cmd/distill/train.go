@@ -150,7 +150,7 @@ func train(c *cli.Context) error {
 		return err
 	}
 	folder := pipeline.Folder(c.String("out"))
-	report := &terminal{out: c.App.Writer, err: c.App.ErrWriter}
+	report := newTerminal(c)
 	options := pipeline.Options{Reporter: report, Version: programVersion(), Profile: c.String("profile"), Verbose: c.Bool("verbose")}
 	setThreads(c.Int("threads"))
 	var final *pipeline.FinalMetrics

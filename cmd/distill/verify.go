@@ -94,7 +94,7 @@ func verify(c *cli.Context) error {
 		Split: c.String("split"), Samples: c.Int("samples"), Seed: c.Uint64("seed"),
 		Resources: pipeline.ResourcesConfig{Threads: c.Int("threads"), OnnxRuntime: c.String("onnxruntime")},
 	}
-	report := &terminal{out: c.App.Writer, err: c.App.ErrWriter}
+	report := newTerminal(c)
 	if c.Bool("json") {
 		report.out = c.App.ErrWriter // standard output holds the object alone
 	}
