@@ -70,7 +70,7 @@ BENCH ?=
 
 .PHONY: bench
 bench: setup ## compare with PyTorch and other peers, on an idle machine; writes bench.json
-	go test -run '^$$' -bench '^BenchmarkTable$$' -benchtime 1x -timeout 60m -tags '$(TAGS)' . -bench.json=bench.json $(BENCH)
+	go test -run '^$$' -bench '^BenchmarkTable$$' -benchtime 1x -timeout 60m -tags '$(TAGS)' ./internal/bench -bench.json=bench.json $(BENCH)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME each

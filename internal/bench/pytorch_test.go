@@ -1,4 +1,4 @@
-package onnxdistill_test
+package bench
 
 import (
 	"bytes"
@@ -124,8 +124,14 @@ func TestPyTorchPeersRun(t *testing.T) {
 func TestPyTorchIsLookedForInOrder(t *testing.T) {
 	dir := t.TempDir()
 	with, without := filepath.Join(dir, "with"), filepath.Join(dir, "without")
-	script(t, with, "printf '9.8.7\\n6.5.4\\n'")
-	script(t, without, "echo 'ModuleNotFoundError: no torch' >&2; exit 1")
+	for file, body := range map[string]string{
+		with:    "printf '9.8.7\\n6.5.4\\n'",
+		without: "echo 'ModuleNotFoundError: no torch' >&2; exit 1",
+	} {
+		if err := os.WriteFile(file, []byte("#!/bin/sh\n"+body), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		name, first, want string
 		fails             bool

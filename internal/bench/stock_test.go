@@ -1,4 +1,4 @@
-package onnxdistill_test
+package bench
 
 import (
 	"fmt"
@@ -211,7 +211,7 @@ func TestStockNetworkIsTheSame(t *testing.T) {
 func portableConvolution(tags, godebug string) func(*testing.B) (figures, error) {
 	return func(b *testing.B) (figures, error) {
 		binary := filepath.Join(b.TempDir(), "portable.test")
-		if out, err := exec.Command("go", "test", "-c", "-tags="+tags, "-o", binary, ".").CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "test", "-c", "-tags="+tags, "-o", binary, "./internal/bench").CombinedOutput(); err != nil {
 			return figures{}, fmt.Errorf("building with the tags %q: %w\n%s", tags, err, out)
 		}
 		c := exec.Command(binary, "-test.run=^$", "-test.bench=^BenchmarkPortableConvolution$", "-test.benchtime=1x", "-test.short="+strconv.FormatBool(testing.Short()))

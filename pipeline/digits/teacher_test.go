@@ -1,10 +1,9 @@
-package onnxdistill_test
+package digits
 
 import (
 	"os"
 	"testing"
 
-	"github.com/onnxdistill/onnxdistill/pipeline/digits"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
 
@@ -12,7 +11,7 @@ import (
 // them in PyTorch and the preprocessing in its metadata in step: a change to
 // any of them that the others do not follow costs most of the accuracy.
 func TestDemoTeacherReadsDrawnDigits(t *testing.T) {
-	const path = "testdata/demo/teacher.onnx"
+	const path = "../../testdata/demo/teacher.onnx"
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +25,7 @@ func TestDemoTeacherReadsDrawnDigits(t *testing.T) {
 	}
 	defer teacher.Close()
 	spec := teacher.Spec()
-	if spec.Classes != digits.Classes || spec.H != digits.Size || spec.W != digits.Size || spec.C != digits.Channels || spec.Batch != 0 {
+	if spec.Classes != Classes || spec.H != Size || spec.W != Size || spec.C != Channels || spec.Batch != 0 {
 		t.Fatalf("the teacher takes %dx%dx%d in batches of %d and tells %d classes apart", spec.H, spec.W, spec.C, spec.Batch, spec.Classes)
 	}
 	if !spec.Preprocess.Known() {
@@ -34,14 +33,14 @@ func TestDemoTeacherReadsDrawnDigits(t *testing.T) {
 	}
 
 	const seed, n = 77, 500 // a seed that neither the teacher nor the demo has
-	set := digits.Set(seed, n)
-	signals, err := teacher.Signals(teachers.Batch{Pixels: set.Pixels, N: n, H: digits.Size, W: digits.Size, C: digits.Channels})
+	set := Set(seed, n)
+	signals, err := teacher.Signals(teachers.Batch{Pixels: set.Pixels, N: n, H: Size, W: Size, C: Channels})
 	if err != nil {
 		t.Fatal(err)
 	}
 	right := 0
 	for i, label := range set.Labels {
-		row := signals.Logits[i*digits.Classes:][:digits.Classes]
+		row := signals.Logits[i*Classes:][:Classes]
 		best := 0
 		for k, v := range row {
 			if v > row[best] {

@@ -1,12 +1,14 @@
-package onnxdistill_test
+package bench
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,11 +17,8 @@ import (
 	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
-// The benchmarks of this folder compare the program with its peers: PyTorch,
-// stock Gorgonia, oneDNN's own timings, plain ONNX Runtime. Each row of the
-// table is a sub-benchmark of BenchmarkTable that runs ours and the peer's in
-// turn on one machine and reports the ratio; TestMain prints the table. See
-// docs/PERFORMANCE.md.
+// What TestMain does with the table besides printing it. Names of files begin at
+// the module's root.
 var (
 	benchJSON     = flag.String("bench.json", "", "write the rows of the table to this `FILE`")
 	benchMarkdown = flag.String("bench.markdown", "", "write the table in Markdown to these `FILES`, separated by commas: between the markers of one that exists, and there the profile of a step as well")
@@ -126,6 +125,10 @@ func keep(r result) {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := toRoot(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	start := load()
 	code := m.Run()
 	if len(measured) > 0 {
@@ -135,6 +138,24 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// toRoot makes the module's root the working directory: the peers' programs, the
+// demo's teacher and the pages are named from there. The go command starts tests
+// in their package's folder; a test that starts this program again does so in the
+// root itself.
+func toRoot() error {
+	for {
+		if _, err := os.Stat("go.mod"); err == nil {
+			return nil
+		}
+		if dir, err := os.Getwd(); err != nil || dir == filepath.Dir(dir) {
+			return fmt.Errorf("no go.mod above the working directory %s: %w", dir, cmp.Or(err, fs.ErrNotExist))
+		}
+		if err := os.Chdir(".."); err != nil {
+			return err
+		}
+	}
 }
 
 // publish prints the table and writes the files asked for.

@@ -1,4 +1,4 @@
-package onnxdistill_test
+package bench
 
 import (
 	"os"
