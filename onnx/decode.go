@@ -243,6 +243,7 @@ func decodeValue(p *pb.ValueInfoProto) (*Value, error) {
 	}
 	v.Type, v.tensorRest = DataType(t.GetElemType()), pb.Unknown(t)
 	if t.Shape == nil {
+		v.bareTensor = v.Type == Undefined
 		return v, nil
 	}
 	v.HasShape, v.shapeRest = true, pb.Unknown(t.Shape)

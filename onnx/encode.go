@@ -301,12 +301,12 @@ func encodeValues(in []*Value) ([]*pb.ValueInfoProto, error) {
 func encodeValue(v *Value) *pb.ValueInfoProto {
 	p := &pb.ValueInfoProto{Name: str(v.Name), DocString: str(v.Doc), MetadataProps: encodePairs(v.Metadata)}
 	pb.SetUnknown(p, v.rest)
-	if v.Type == Undefined && !v.HasShape && !v.Other && v.denotation == "" && len(v.typeRest) == 0 {
+	if v.Type == Undefined && !v.HasShape && !v.Other && !v.bareTensor && v.denotation == "" && len(v.typeRest) == 0 {
 		return p
 	}
 	p.Type = &pb.TypeProto{Denotation: str(v.denotation)}
 	pb.SetUnknown(p.Type, v.typeRest)
-	if v.Other || v.Type == Undefined && !v.HasShape {
+	if v.Other || v.Type == Undefined && !v.HasShape && !v.bareTensor {
 		return p
 	}
 	t := &pb.TensorTypeProto{ElemType: new(int32(v.Type))}

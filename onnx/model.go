@@ -112,6 +112,7 @@ type Value struct {
 	Metadata []KeyValue
 
 	denotation string   // of the type
+	bareTensor bool     // the type is a tensor's that says neither element type nor shape
 	typeRest   []byte   // other kinds of type and unknown fields of the type
 	tensorRest []byte   // unknown fields of the tensor type
 	shapeRest  []byte   // unknown fields of the shape
