@@ -30,12 +30,18 @@ type arrow struct {
 // the page only: a package names packages of the rows below it. teachers and
 // student do not know each other; pipeline introduces them.
 var arrows = []arrow{
-	// For the go command to run: these checks, and the comparisons with peers.
+	// For the go command to run: these checks, the comparisons with peers, and the
+	// suites of others.
 	{from: "internal/repocheck", tests: []string{"student", "onnx"}},
 	{from: "internal/bench", tests: []string{
 		"pipeline", "pipeline/data", "pipeline/engine", "teachers",
 		"student", "student/kernel", "student/op", "student/optim", "student/vm", "student/zoo",
 		"onnx/preprocess", "onnx/wholefile",
+	}},
+	{from: "internal/conformance", tests: []string{
+		"pipeline", "pipeline/data", "pipeline/engine", "pipeline/loss", "teachers",
+		"student", "student/importer", "student/importer/importertest", "student/op/optest", "student/optim", "student/vm",
+		"onnx", "onnx/preprocess",
 	}},
 
 	// Flags are parsed into the types of the packages they set up; inspect and
@@ -46,7 +52,7 @@ var arrows = []arrow{
 		"pipeline/data", "pipeline/digits", "pipeline/engine", "pipeline/loss",
 		"teachers", "student", "student/optim", "student/vm", "student/zoo",
 		"onnx", "onnx/preprocess", "onnx/safetensors", "onnx/wholefile",
-	}, tests: []string{"student/importer/importertest", "student/op/optest"}},
+	}},
 	{from: "pipeline/loss", to: []string{"student/op"}, tests: []string{"student/op/optest", "student/vm"}},
 	{from: "pipeline/data"},
 	// Its drawings are shown to the demo's teacher.
@@ -93,13 +99,13 @@ var only = []struct {
 	{dependency: "golang.org/x/term", importers: []string{"cmd/distill"}},
 	{dependency: "github.com/goccy/go-yaml", importers: []string{"pipeline"}},
 	// Its own tests are run against our import of models.
-	{dependency: "github.com/owulveryck/onnx-go", importers: []string{"student/importer"}, tests: []string{"pipeline", "student"}},
+	{dependency: "github.com/owulveryck/onnx-go", importers: []string{"student/importer"}, tests: []string{"internal/conformance", "student"}},
 	{dependency: "github.com/nlpodyssey/safetensors", tests: []string{"onnx/safetensors", "teachers"}},
 	{dependency: "golang.org/x/image", importers: []string{"pipeline/data", "pipeline/digits", "teachers"}},
 	{dependency: "gorgonia.org", importers: []string{
 		"pipeline", "pipeline/loss",
 		"student", "student/importer", "student/op", "student/op/optest", "student/optim", "student/vm", "student/zoo",
-	}, tests: []string{"internal/bench"}}, // it is a peer in the table of benchmarks
+	}, tests: []string{"internal/bench", "internal/conformance"}}, // it is a peer in the table of benchmarks
 }
 
 // drawers are names that say nothing of what is inside.

@@ -1,4 +1,4 @@
-package pipeline
+package conformance
 
 import (
 	"os"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/pipeline"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
 	"github.com/onnxdistill/onnxdistill/student"
@@ -13,7 +14,26 @@ import (
 )
 
 // beside is where files too large for the repository may lie.
-const beside = "../../shared/data"
+const beside = "../../../shared/data"
+
+// evenly reads n images, spread evenly over a split, in batches of one size.
+func evenly(t *testing.T, split *data.Split, n, batch int) []data.Batch {
+	t.Helper()
+	h, w, c := split.Shape()
+	var batches []data.Batch
+	for from := 0; from < n; from += batch {
+		b := data.Batch{Pixels: make([]uint8, batch*h*w*c), N: batch, Valid: batch, H: h, W: w, C: c, Labels: make([]int, batch)}
+		for j := range batch {
+			i := (from + j) * split.Len() / n
+			if err := split.Read(i, b.Pixels[j*h*w*c:(j+1)*h*w*c]); err != nil {
+				t.Fatal(err)
+			}
+			b.Labels[j] = split.Label(i)
+		}
+		batches = append(batches, b)
+	}
+	return batches
+}
 
 // TestTeachersImportedAsStudents asks both real teachers about photographs, in
 // ONNX Runtime and as graphs of ours: one by PyTorch, one by tf2onnx, with
@@ -32,10 +52,7 @@ func TestTeachersImportedAsStudents(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer set.Close()
-	samples, err := takeEvenly(t.Context(), set.Test, images)
-	if err != nil {
-		t.Fatal(err)
-	}
+	batches := evenly(t, set.Test, images, 50)
 	wrn, err := preprocess.Parse("cifar10")
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +85,7 @@ func TestTeachersImportedAsStudents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			scorer, err := NewScorer(imported.Model, 50, normalizer)
+			scorer, err := pipeline.NewScorer(imported.Model, 50, normalizer)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,12 +94,12 @@ func TestTeachersImportedAsStudents(t *testing.T) {
 			var ours, theirs engine.ClassErrorMeter
 			ours.Accuracy, theirs.Accuracy = true, true
 			largest, same := 0.0, 0
-			for _, b := range samples.batches {
-				out, err := scorer.Compute(&Sample{Batch: b}, false)
+			for _, b := range batches {
+				out, err := scorer.Compute(&pipeline.Sample{Batch: b}, false)
 				if err != nil {
 					t.Fatal(err)
 				}
-				signals, err := session.Signals(teacherBatch(b))
+				signals, err := session.Signals(teachers.Batch{Pixels: b.Pixels, N: b.N, H: b.H, W: b.W, C: b.C})
 				if err != nil {
 					t.Fatal(err)
 				}

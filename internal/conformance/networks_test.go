@@ -1,4 +1,4 @@
-package pipeline
+package conformance
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ import (
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
 
-const networkFolder = "../testdata/networks"
+const networkFolder = "../../testdata/networks"
 
 const (
 	// sameNetwork is how far two programs' logits for one network may lie apart,
@@ -404,7 +404,7 @@ func descend(t *testing.T, m *student.Model, images []float32, n int) step {
 		if err := machine.RunAll(); err != nil {
 			t.Fatal(err)
 		}
-		return scalar(ce)
+		return float64(floats(t, ce.Value())[0])
 	}
 	var params []optim.Param
 	old := make([][]float32, len(g.Params))
