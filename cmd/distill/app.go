@@ -25,8 +25,9 @@ func programVersion() string {
 	return "(devel)"
 }
 
-// newApp returns the whole command line. All output goes to the two writers
-// and nothing exits the process, so a test can run every path.
+// newApp returns the whole command line. All output goes to the two writers, with
+// what a terminal would obey made visible, and nothing exits the process, so a test
+// can run every path.
 func newApp(stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
 		Name:      "distill",
@@ -43,8 +44,8 @@ Worked example, with your teacher and your images (a folder of class folders):
    distill train --teacher teacher.onnx --data images/ --student wrn-16-1 --out runs/first
    distill eval --data images/ runs/first/student.onnx`,
 		Version:              programVersion(),
-		Writer:               stdout,
-		ErrWriter:            stderr,
+		Writer:               visible{stdout},
+		ErrWriter:            visible{stderr},
 		Suggest:              true,
 		EnableBashCompletion: true,
 		HideHelpCommand:      true,

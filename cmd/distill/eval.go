@@ -108,7 +108,7 @@ func printEvaluation(w io.Writer, e *pipeline.Evaluation) error {
 	fmt.Fprintf(t, "\naverage precision\t\n")
 	for _, class := range e.Classes {
 		if ap, ok := e.AveragePrecision[class]; ok {
-			fmt.Fprintf(t, "  %s\t%.4f\n", class, ap)
+			fmt.Fprintf(t, "  %s\t%.4f\n", oneLine(class), ap)
 		}
 	}
 	return t.Flush()

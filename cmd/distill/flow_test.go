@@ -19,21 +19,28 @@ const teacher = "../../testdata/demo/teacher.onnx"
 func drawImages(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "images")
+	if err := data.WriteFolder(dir, drawSet(t, digits.Names(), 80)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// drawSet draws digits under names for them: n training images, a quarter of that
+// for validation and half of it for testing.
+func drawSet(t *testing.T, names []string, n int) *data.Set {
+	t.Helper()
 	split := func(seed uint64, n int) data.Memory {
 		drawn := digits.Set(seed, n)
 		return data.Memory{Pixels: drawn.Pixels, Labels: drawn.Labels}
 	}
 	set, err := data.FromMemory(data.MemorySet{
-		Classes: digits.Names(), H: digits.Size, W: digits.Size, C: digits.Channels,
-		Train: split(5_000_001, 80), Val: split(5_000_002, 20), Test: split(5_000_003, 40),
+		Classes: names, H: digits.Size, W: digits.Size, C: digits.Channels,
+		Train: split(5_000_001, n), Val: split(5_000_002, n/4), Test: split(5_000_003, n/2),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := data.WriteFolder(dir, set); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return set
 }
 
 // TestFromTeacherToStudent types the commands of the README, one after the

@@ -71,23 +71,23 @@ Worked examples:
 
 func printReport(w io.Writer, path string, command *cli.Command, r *teachers.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "file\t%s, %d bytes, sha256 %.12s…\n", path, r.Bytes, r.SHA256)
-	fmt.Fprintf(t, "made by\t%s, opset %d, IR %d, %d nodes\n", r.Producer, r.Opset, r.IR, r.Nodes)
+	fmt.Fprintf(t, "file\t%s, %d bytes, sha256 %.12s…\n", oneLine(path), r.Bytes, r.SHA256)
+	fmt.Fprintf(t, "made by\t%s, opset %d, IR %d, %d nodes\n", oneLine(r.Producer), r.Opset, r.IR, r.Nodes)
 	for _, v := range r.Inputs {
-		fmt.Fprintf(t, "input\t%s %s %v\n", v.Name, v.Type, v.Shape)
+		fmt.Fprintf(t, "input\t%s %s %v\n", oneLine(v.Name), v.Type, v.Shape)
 	}
 	for _, v := range r.Outputs {
-		fmt.Fprintf(t, "output\t%s %s %v\n", v.Name, v.Type, v.Shape)
+		fmt.Fprintf(t, "output\t%s %s %v\n", oneLine(v.Name), v.Type, v.Shape)
 	}
 	fmt.Fprintf(t, "parameters\t%d\n", r.Parameters)
 	if r.Problem != "" {
-		fmt.Fprintf(t, "as a teacher\tno: %s\n", inFlags(command, r.Problem))
+		fmt.Fprintf(t, "as a teacher\tno: %s\n", oneLine(inFlags(command, r.Problem)))
 		return t.Flush()
 	}
 	fmt.Fprintf(t, "MACs\t%d per image of %dx%d\n", r.MACs, r.Image[1], r.Image[2])
 	fmt.Fprintf(t, "as a teacher\t%d classes, layout %s, logits from %s, preprocessing %s\n", r.Classes, r.Layout, r.Logits, r.Preprocess)
 	for _, note := range r.Notes {
-		fmt.Fprintf(t, "note\t%s\n", inFlags(command, note))
+		fmt.Fprintf(t, "note\t%s\n", oneLine(inFlags(command, note)))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -99,7 +99,7 @@ func printReport(w io.Writer, path string, command *cli.Command, r *teachers.Rep
 			mark = "*"
 		}
 		// The name comes last: exporters write names of any length.
-		if _, err := fmt.Fprintf(w, "  %s          %4d %4d %4d  %s\n", mark, tap.C, tap.H, tap.W, tap.Name); err != nil {
+		if _, err := fmt.Fprintf(w, "  %s          %4d %4d %4d  %s\n", mark, tap.C, tap.H, tap.W, oneLine(tap.Name)); err != nil {
 			return err
 		}
 	}

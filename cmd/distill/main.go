@@ -16,6 +16,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -49,6 +50,9 @@ func run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "distill: %v\n", err)
+	report(app.ErrWriter, err)
 	return exitCode(err)
 }
+
+// report prints what a command failed with.
+func report(w io.Writer, err error) { fmt.Fprintf(w, "distill: %v\n", err) }

@@ -176,7 +176,7 @@ func listSignals(c *cli.Context) error {
 		if i.Gradient {
 			signals += " and gradients"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s, %s\t%s\t%d\t%s\t%s\n", i.Name, i.Teacher, i.Data, signals, i.Precision, shown, i.Rows(),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s, %s\t%s\t%d\t%s\t%s\n", i.Name, oneLine(i.Teacher), oneLine(i.Data), oneLine(signals), i.Precision, shown, i.Rows(),
 			pipeline.FormatBytes(i.Bytes), i.Used.Format("2006-01-02 15:04"))
 		total += i.Bytes
 	}
@@ -212,7 +212,7 @@ func removeSignals(c *cli.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		fmt.Fprintf(c.App.Writer, "removed %s: %s on %s, %s\n", i.Name, i.Teacher, i.Data, pipeline.FormatBytes(i.Bytes))
+		fmt.Fprintf(c.App.Writer, "removed %s: %s on %s, %s\n", i.Name, oneLine(i.Teacher), oneLine(i.Data), pipeline.FormatBytes(i.Bytes))
 	}
 	return errors.Join(errs...)
 }

@@ -3,13 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"github.com/onnxdistill/onnxdistill/pipeline"
 )
@@ -55,8 +53,8 @@ func (t *terminal) clear() {
 func (t *terminal) Begin(what string, total int) func(int, string) {
 	if isTerminal(t.err) {
 		bar := progressbar.NewOptions(total,
-			progressbar.OptionSetWriter(t.err),
-			progressbar.OptionSetDescription(what),
+			progressbar.OptionSetWriter(underneath(t.err)),
+			progressbar.OptionSetDescription(oneLine(what)),
 			progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(),
 			progressbar.OptionSetPredictTime(true),
@@ -67,7 +65,7 @@ func (t *terminal) Begin(what string, total int) func(int, string) {
 		t.bar = bar
 		return func(done int, status string) {
 			if status != "" {
-				bar.Describe(what + "  " + status)
+				bar.Describe(oneLine(what + "  " + status))
 			}
 			bar.Set(done)
 			if done >= total {
@@ -87,9 +85,4 @@ func (t *terminal) Begin(what string, total int) func(int, string) {
 		line := fmt.Sprintf("%s: %d/%d, %.1f/s, %v left", what, done, total, float64(done)/elapsed.Seconds(), left.Round(time.Second))
 		fmt.Fprintln(t.err, strings.TrimSpace(line+"  "+status))
 	}
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

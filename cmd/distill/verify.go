@@ -120,17 +120,17 @@ func printVerification(w io.Writer, v *pipeline.Verification) error {
 		if m.Top1 != nil {
 			accuracy = fmt.Sprintf(", top-1 %.2f %%", 100**m.Top1)
 		}
-		fmt.Fprintf(t, "%c\t%s, %d bytes, logits from %s, preprocessing %s%s\n", 'a'+i, m.Path, m.Bytes, m.Logits, m.Preprocess, accuracy)
+		fmt.Fprintf(t, "%c\t%s, %d bytes, logits from %s, preprocessing %s%s\n", 'a'+i, oneLine(m.Path), m.Bytes, m.Logits, m.Preprocess, accuracy)
 	}
 	fmt.Fprintf(t, "images\t%d\n", v.Samples)
 	at := ""
 	if v.Worst != "" {
-		at = ", at " + v.Worst
+		at = ", at " + oneLine(v.Worst)
 	}
 	fmt.Fprintf(t, "largest difference\t%.3g in %s, %.1e relative to the largest%s\n", v.MaxDifference, v.Compared, v.RelativeDifference, at)
 	fmt.Fprintf(t, "same top-1\t%d of %d (%.2f %%)\n", v.SameTop1, v.Samples, 100*float64(v.SameTop1)/float64(v.Samples))
 	for _, note := range v.Notes {
-		fmt.Fprintf(t, "note\t%s\n", note)
+		fmt.Fprintf(t, "note\t%s\n", oneLine(note))
 	}
 	return t.Flush()
 }
