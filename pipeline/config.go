@@ -55,6 +55,10 @@ type DataConfig struct {
 	Validation float64 `yaml:"validation"` // share of the training set that selects the student, when the data has no own validation set
 	Limit      int     `yaml:"limit"`      // training samples to use, stratified; 0 is all
 	SkipBad    bool    `yaml:"skip_bad"`   // count and leave out images that cannot be read
+
+	// AllowEmpty keeps class folders without a readable image as classes; without
+	// it they are refused.
+	AllowEmpty bool `yaml:"allow_empty,omitempty"`
 }
 
 // StudentConfig says which network is trained.

@@ -126,6 +126,7 @@ func openSplits(ctx context.Context, set *data.Set, c DataConfig, split string, 
 			return nil, nil, nil, err
 		}
 		done = func() { set.Close() }
+		sayData(r, set)
 	}
 	if splits, err = chooseSplits(set, split); err != nil {
 		done()

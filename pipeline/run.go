@@ -8,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -77,70 +76,6 @@ func (u *run) close() {
 func (u *run) findRuntime(context.Context) error {
 	_, err := teachers.Runtime(u.config.Resources.OnnxRuntime)
 	return err
-}
-
-// openData opens the images and makes the loader of the training set.
-func (u *run) openData(ctx context.Context) error {
-	var err error
-	if u.data = u.options.Data; u.data == nil {
-		if u.config.Data.Path, err = filepath.Abs(u.config.Data.Path); err != nil {
-			return fmt.Errorf("pipeline: %w", err)
-		}
-		if u.data, err = openSet(ctx, u.config.Data, u.config.Training.Seed, false, u.reporter); err != nil {
-			return err
-		}
-		u.closers = append(u.closers, u.data)
-	}
-	u.config.resolveViews()
-	set, t := u.data, u.config.Training
-	say(u.reporter, "data     %s: %d classes, %dx%dx%d, %d training, %d validation, %d test images",
-		set.Format, len(set.Classes), set.H, set.W, set.C, set.Train.Len(), set.Val.Len(), set.Test.Len())
-	for _, note := range set.Notes {
-		say(u.reporter, "         %s", note)
-	}
-	if n := len(set.Bad); n > 0 {
-		warn(u.reporter, "%d images cannot be read and are left out", n)
-		for _, bad := range set.Bad[:min(n, 10)] {
-			say(u.reporter, "         %v", bad)
-		}
-	}
-	for _, split := range []*data.Split{set.Train, set.Val, set.Test} {
-		if split.Len() == 0 {
-			return fmt.Errorf("pipeline: %s has no %s images: too few to divide among training, validation and test; add images, or change data.validation",
-				u.config.Data.Path, split.Name())
-		}
-	}
-	if t.Batch > set.Train.Len() {
-		t.Batch = set.Train.Len()
-		say(u.reporter, "         batch lowered to the %d training images there are", t.Batch)
-		u.config.Training.Batch = t.Batch
-	}
-	u.batches = set.Train.Len() / t.Batch
-	u.loader, err = data.NewLoader(set.Train, data.LoaderConfig{
-		Batch: t.Batch, Seed: t.Seed, Augment: t.Augment.augment(), Views: t.Augment.Views, Shuffle: true, DropLast: true,
-	})
-	return err
-}
-
-// openSet opens a data set with progress. evalOnly reads the test set alone.
-func openSet(ctx context.Context, c DataConfig, seed uint64, evalOnly bool, r Reporter) (*data.Set, error) {
-	var step func(int, string)
-	var steps int
-	set, err := data.OpenContext(ctx, c.Path, data.Options{
-		EvalOnly: evalOnly,
-		H:        c.Size, W: c.Size, Channels: c.Channels, Seed: seed,
-		ValFraction: c.Validation, Limit: c.Limit, SkipBad: c.SkipBad,
-		Progress: func(done, total int) {
-			if total != steps { // it becomes known as the headers are read
-				step, steps = r.Begin("reading images", total), total
-			}
-			step(done, "")
-		},
-	})
-	if ctx.Err() != nil {
-		return nil, ErrInterrupted
-	}
-	return set, err
 }
 
 // makeStudent makes the network with fresh parameters and says how its images

@@ -36,6 +36,7 @@ Worked examples:
 			&cli.IntFlag{Name: "size", Usage: "resize images to this height and width; 0 keeps their own"},
 			&cli.IntFlag{Name: "channels", Usage: "1 or 3; 0 keeps the images' own"},
 			&cli.BoolFlag{Name: "skip-bad", Usage: "count and leave out images that cannot be read"},
+			&cli.BoolFlag{Name: "allow-empty", Usage: "keep class folders without a readable image as classes, which are refused otherwise"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 			threadsFlag(), onnxRuntimeFlag(),
 		},
@@ -66,7 +67,7 @@ func evaluate(c *cli.Context) error {
 		},
 		Data: pipeline.DataConfig{
 			Path: c.String("data"), Size: c.Int("size"), Channels: c.Int("channels"),
-			SkipBad: c.Bool("skip-bad"), Validation: pipeline.Default().Data.Validation,
+			SkipBad: c.Bool("skip-bad"), AllowEmpty: c.Bool("allow-empty"), Validation: pipeline.Default().Data.Validation,
 		},
 		Split: c.String("split"), Seed: c.Uint64("seed"),
 		Resources: pipeline.ResourcesConfig{Threads: c.Int("threads"), OnnxRuntime: c.String("onnxruntime")},

@@ -116,6 +116,7 @@ func trainFlags() []cli.Flag {
 		&cli.IntFlag{Name: "limit", Category: "Data", Value: d.Data.Limit, Usage: "use this many training images, stratified; 0 is all"},
 		&cli.Float64Flag{Name: "validation", Category: "Data", Value: d.Data.Validation, Usage: "share of the training images that selects the student, where the data has no val/"},
 		&cli.BoolFlag{Name: "skip-bad", Category: "Data", Usage: "count and leave out images that cannot be read"},
+		&cli.BoolFlag{Name: "allow-empty", Category: "Data", Usage: "keep class folders without a readable image as classes, which are refused otherwise"},
 
 		&cli.Int64Flag{Name: "opset", Category: "Export", Value: d.Export.Opset, Usage: "ONNX opset of student.onnx, 13 to 21"},
 		&cli.Int64Flag{Name: "ir", Category: "Export", Value: d.Export.IR, DefaultText: "8, or what --opset needs", Usage: "ONNX IR version of student.onnx"},
@@ -231,6 +232,7 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		{"limit", func() error { config.Data.Limit = c.Int("limit"); return nil }},
 		{"validation", func() error { config.Data.Validation = c.Float64("validation"); return nil }},
 		{"skip-bad", func() error { config.Data.SkipBad = c.Bool("skip-bad"); return nil }},
+		{"allow-empty", func() error { config.Data.AllowEmpty = c.Bool("allow-empty"); return nil }},
 		{"student", func() error { config.Student.Architecture = c.String("student"); return nil }},
 		{"init", func() error { config.Student.Init = c.String("init"); return nil }},
 		{"replace-head", func() error { config.Student.ReplaceHead = c.Bool("replace-head"); return nil }},

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -39,10 +40,10 @@ type zipFile struct {
 }
 
 // openTar lists an uncompressed tar and takes over f.
-func openTar(f *os.File, keep func(string) bool) (*tarFile, error) {
+func openTar(ctx context.Context, f *os.File, l *listing) (*tarFile, error) {
 	t := &tarFile{f: f}
 	at := func() (int64, error) { return f.Seek(0, io.SeekCurrent) }
-	list, err := walkTar(f, at, keep, func(e *file, _ *tar.Reader) error {
+	list, err := walkTar(ctx, f, at, l, func(e *file, _ *tar.Reader) error {
 		var err error
 		e.ref, err = at()
 		return err
@@ -73,7 +74,7 @@ func (t *tarFile) Close() error { return t.f.Close() }
 
 // openTarGz reads a gzip-compressed tar to its end, keeping at most limit bytes of
 // content. f is not needed afterwards.
-func openTarGz(f *os.File, keep func(string) bool, limit int64) (*heldFiles, error) {
+func openTarGz(ctx context.Context, f *os.File, l *listing, limit int64) (*heldFiles, error) {
 	z, err := gzip.NewReader(bufio.NewReaderSize(f, 1<<20))
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func openTarGz(f *os.File, keep func(string) bool, limit int64) (*heldFiles, err
 	var held int64
 	var read int64
 	at := func() (int64, error) { return read, nil }
-	list, err := walkTar(counter{r, &read}, at, keep, func(e *file, t *tar.Reader) error {
+	list, err := walkTar(ctx, counter{r, &read}, at, l, func(e *file, t *tar.Reader) error {
 		held += e.size
 		if held > limit {
 			return fmt.Errorf("its files need more than %d bytes of memory when decompressed; "+
@@ -134,16 +135,19 @@ func (c counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// walkTar lists the regular files of a tar that keep accepts, calling found with
+// walkTar lists the regular files of a tar that l keeps, calling found with
 // each while the reader stands at its content. at tells the position in r:
 // tar.Reader does not read ahead, so after Next it is the entry's first byte.
-func walkTar(r io.Reader, at func() (int64, error), keep func(string) bool, found func(*file, *tar.Reader) error) ([]file, error) {
+func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *listing, found func(*file, *tar.Reader) error) ([]file, error) {
 	t := tar.NewReader(r)
 	var list []file
 	byName := map[string]int{}
 	last := "its start"
 	var end int64 // of the entry before, padding included; -1 unknown
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		h, err := t.Next()
 		here, atErr := at()
 		if atErr != nil {
@@ -174,7 +178,14 @@ func walkTar(r io.Reader, at func() (int64, error), keep func(string) bool, foun
 		if err != nil {
 			return nil, err
 		}
-		if !ok || hidden(name) || !keep(name) {
+		if !ok || l.hide(name) {
+			continue
+		}
+		if h.Typeflag == tar.TypeDir {
+			l.folder(name)
+			continue
+		}
+		if !l.keep(name) {
 			continue
 		}
 		if sparse(h) {
@@ -199,7 +210,7 @@ func walkTar(r io.Reader, at func() (int64, error), keep func(string) bool, foun
 			e = list[i]
 			e.name = name
 		default:
-			continue // folders; symbolic links and devices have no content here
+			continue // symbolic links and devices have no content here
 		}
 		if len(list) >= maxFiles {
 			return nil, fmt.Errorf("more than %d files", maxFiles)
@@ -227,7 +238,7 @@ func sparse(h *tar.Header) bool {
 }
 
 // openZip lists a zip and takes over f.
-func openZip(f *os.File, keep func(string) bool) (*zipFile, error) {
+func openZip(ctx context.Context, f *os.File, l *listing) (*zipFile, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -238,12 +249,22 @@ func openZip(f *os.File, keep func(string) bool) (*zipFile, error) {
 	}
 	c := &zipFile{f: f, zip: z}
 	for i, e := range z.File {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		// Some Windows tools write backslashes.
 		name, ok, err := entryName(strings.ReplaceAll(e.Name, `\`, "/"))
 		if err != nil {
 			return nil, err
 		}
-		if !ok || !e.Mode().IsRegular() || strings.HasSuffix(e.Name, "/") || hidden(name) || !keep(name) {
+		if !ok || l.hide(name) {
+			continue
+		}
+		if e.Mode().IsDir() || strings.HasSuffix(e.Name, "/") || strings.HasSuffix(e.Name, `\`) {
+			l.folder(name)
+			continue
+		}
+		if !e.Mode().IsRegular() || !l.keep(name) {
 			continue
 		}
 		if e.Flags&1 != 0 {
@@ -270,13 +291,13 @@ func (z *zipFile) Close() error { return z.f.Close() }
 // openContainer opens path as a folder or an archive, known by its first bytes.
 // A path to one file of a binary data set stands for the folder it is in, of
 // which only files of that data set are listed.
-func openContainer(name string, l *listing, limit int64) (c container, err error) {
+func openContainer(ctx context.Context, name string, l *listing, limit int64) (c container, err error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err
 	}
 	if info.IsDir() {
-		return openFolder(name, l.keep)
+		return openFolder(ctx, name, l)
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -290,9 +311,8 @@ func openContainer(name string, l *listing, limit int64) (c container, err error
 	}()
 
 	if format := binaryFormat(info.Name()); format != "" {
-		return openFolder(filepath.Dir(name), func(n string) bool {
-			return !strings.Contains(n, "/") && binaryFormat(n) == format
-		})
+		l.only = func(n string) bool { return !strings.Contains(n, "/") && binaryFormat(n) == format }
+		return openFolder(ctx, filepath.Dir(name), l)
 	}
 	head := make([]byte, 512)
 	n, err := io.ReadFull(f, head)
@@ -306,12 +326,12 @@ func openContainer(name string, l *listing, limit int64) (c container, err error
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
 		taken = true
-		return openZip(f, l.keep)
+		return openZip(ctx, f, l)
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return openTarGz(f, l.keep, limit)
+		return openTarGz(ctx, f, l, limit)
 	case len(head) > 262 && string(head[257:262]) == "ustar", strings.EqualFold(filepath.Ext(name), ".tar"):
 		taken = true
-		return openTar(f, l.keep)
+		return openTar(ctx, f, l)
 	}
 	for _, other := range []struct{ magic, name string }{
 		{"BZh", "bzip2"}, {"\xfd7zXZ\x00", "xz"}, {"7z\xbc\xaf\x27\x1c", "7-Zip"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"Rar!", "RAR"},

@@ -17,6 +17,7 @@ type builder struct {
 	format  string
 	classes []string
 	notes   []string
+	leftOut []LeftOut
 	source  source
 	samples []sample
 
@@ -46,11 +47,11 @@ func (b *builder) build(ctx context.Context) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.complain(); err != nil {
-		return nil, err
-	}
 	t, err := b.target()
 	if err != nil {
+		if bad := b.complain(); bad != nil {
+			return nil, bad
+		}
 		return nil, err
 	}
 
@@ -77,15 +78,14 @@ func (b *builder) build(ctx context.Context) (*Set, error) {
 			set.Test = s
 		}
 	}
-	for i, err := range b.bad {
-		if err != nil {
-			set.Bad = append(set.Bad, Bad{b.samples[i].name, err})
-		}
+	if err := b.complain(); err != nil {
+		return nil, err
 	}
+	set.Bad = b.listBad()
 	if err := b.check(set); err != nil {
 		return nil, err
 	}
-	set.Notes = b.notes
+	set.Notes, set.LeftOut = b.notes, b.leftOut
 	b.steps.finish()
 	if cached {
 		if err := owner.close(); err != nil {
@@ -146,25 +146,9 @@ func (b *builder) inspect(ctx context.Context) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// complain reports the first bad image, unless they are to be skipped.
-func (b *builder) complain() error {
-	if b.SkipBad {
-		return nil
-	}
-	first, count := -1, 0
-	for i, err := range b.bad {
-		if err != nil {
-			if count++; first < 0 {
-				first = i
-			}
-		}
-	}
-	if count == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d of %d images cannot be used; repair or remove them, or skip bad images; the first: %w",
-		count, len(b.bad), Bad{b.samples[first].name, b.bad[first]})
-}
+// ErrSizes is wrapped by the error of Open when images differ in size and
+// Options.H and W choose none.
+var ErrSizes = errors.New("choose the size they are to be resized to")
 
 // target decides the size and channels of every sample.
 func (b *builder) target() (target, error) {
@@ -180,8 +164,8 @@ func (b *builder) target() (target, error) {
 			continue
 		}
 		if f := b.headers[first]; b.H == 0 && (h.h != f.h || h.w != f.w) {
-			return t, fmt.Errorf("images differ in size: %s is %dx%d, %s is %dx%d (height x width); choose the size they are to be resized to",
-				b.samples[first].name, f.h, f.w, b.samples[i].name, h.h, h.w)
+			return t, fmt.Errorf("images differ in size: %s is %dx%d, %s is %dx%d (height x width); %w",
+				b.samples[first].name, f.h, f.w, b.samples[i].name, h.h, h.w, ErrSizes)
 		}
 	}
 	if first < 0 {
@@ -254,8 +238,8 @@ func (b *builder) split(ctx context.Context, owner *opened, p part, pool []int32
 		if failed.Load() == 0 {
 			return s, nil
 		}
-		if err := b.complain(); err != nil {
-			return nil, err
+		if !b.SkipBad {
+			return s, nil // build complains when all splits have been read
 		}
 		// A limit is topped up from the samples left out, which have to be decoded too.
 		before := s.index

@@ -6,8 +6,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // container is a read-only set of named files: a folder or an archive. Its
@@ -120,30 +118,6 @@ func entryName(name string) (clean string, ok bool, err error) {
 	}
 	clean = path.Clean(name)
 	return clean, clean != ".", nil
-}
-
-// hidden reports whether a path has a part that desktop systems strew about.
-func hidden(name string) bool {
-	for part := range strings.SplitSeq(name, "/") {
-		if strings.HasPrefix(part, ".") || part == "__MACOSX" {
-			return true
-		}
-	}
-	return false
-}
-
-// printable says why a class name cannot be stored in a model's metadata or shown
-// in a terminal, or "".
-func printable(class string) string {
-	if !utf8.ValidString(class) {
-		return "is not UTF-8"
-	}
-	for _, r := range class {
-		if !unicode.IsPrint(r) {
-			return "has an unprintable character"
-		}
-	}
-	return ""
 }
 
 // sortFiles sorts by name and keeps the last of entries with one name, as tar

@@ -44,36 +44,6 @@ func binaryFormat(base string) string {
 	return ""
 }
 
-// listing chooses the files of a container that may be data and remembers what
-// kinds of image it had to leave out.
-type listing struct{ unread map[string]int }
-
-// keep reports whether the file of this name may be data.
-func (l *listing) keep(name string) bool {
-	ext := strings.ToLower(path.Ext(name))
-	if imageExtensions[ext] {
-		return true
-	}
-	if unreadImages[ext] {
-		if l.unread == nil {
-			l.unread = map[string]int{}
-		}
-		l.unread[ext]++
-		return false
-	}
-	base := path.Base(name)
-	return binaryFormat(base) != "" || pickleName.MatchString(base)
-}
-
-// notes says what was left out.
-func (l *listing) notes() []string {
-	var out []string
-	for _, ext := range slices.Sorted(maps.Keys(l.unread)) {
-		out = append(out, fmt.Sprintf("%d %s images are not read; convert them to png to use them", l.unread[ext], ext))
-	}
-	return out
-}
-
 // group is the files of one data set in a container.
 type group struct {
 	format string

@@ -78,12 +78,19 @@ func merge(sets ...map[string][]byte) map[string][]byte {
 	return out
 }
 
-// writeTree writes files below a new folder.
+// writeTree writes files below a new folder; a name that ends in a slash is an
+// empty folder.
 func writeTree(t testing.TB, files map[string][]byte) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, b := range files {
 		p := filepath.Join(dir, filepath.FromSlash(name))
+		if strings.HasSuffix(name, "/") {
+			if err := os.MkdirAll(p, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
 		if err := os.MkdirAll(filepath.Dir(p), 0o777); err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +107,11 @@ func tarOf(t testing.TB, files map[string][]byte) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(files[name]))}); err != nil {
+		kind := byte(tar.TypeReg)
+		if strings.HasSuffix(name, "/") {
+			kind = tar.TypeDir
+		}
+		if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: kind, Mode: 0o644, Size: int64(len(files[name]))}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.Write(files[name]); err != nil {
@@ -132,7 +143,7 @@ func zipOf(t testing.TB, files map[string][]byte) []byte {
 	w := zip.NewWriter(&b)
 	for i, name := range slices.Sorted(maps.Keys(files)) {
 		method := zip.Deflate
-		if i%2 == 1 {
+		if i%2 == 1 || strings.HasSuffix(name, "/") {
 			method = zip.Store
 		}
 		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: method})

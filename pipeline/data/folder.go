@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,14 +21,14 @@ type folder struct {
 // maxDepth bounds how deep folders may nest below the root.
 const maxDepth = 16
 
-// openFolder lists the files under root whose names keep accepts.
-func openFolder(root string, keep func(name string) bool) (*folder, error) {
+// openFolder lists the files under root that l keeps, until ctx is done.
+func openFolder(ctx context.Context, root string, l *listing) (*folder, error) {
 	f := &folder{root: root}
 	info, err := os.Stat(root)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.walk("", []os.FileInfo{info}, keep); err != nil {
+	if err := f.walk(ctx, "", []os.FileInfo{info}, l); err != nil {
 		return nil, err
 	}
 	f.list = sortFiles(f.list)
@@ -36,7 +37,7 @@ func openFolder(root string, keep func(name string) bool) (*folder, error) {
 
 // walk adds what is below dir, relative to the root. above holds the folders on
 // the way down, to notice a link that leads back up.
-func (f *folder) walk(dir string, above []os.FileInfo, keep func(string) bool) error {
+func (f *folder) walk(ctx context.Context, dir string, above []os.FileInfo, l *listing) error {
 	if len(above) > maxDepth {
 		return fmt.Errorf("folder %s is more than %d levels down; a data set has its images in class folders", dir, maxDepth)
 	}
@@ -49,7 +50,10 @@ func (f *folder) walk(dir string, above []os.FileInfo, keep func(string) bool) e
 		if dir != "" {
 			name = dir + "/" + name
 		}
-		if hidden(e.Name()) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if l.hide(name) {
 			continue
 		}
 		info, err := e.Info()
@@ -57,7 +61,7 @@ func (f *folder) walk(dir string, above []os.FileInfo, keep func(string) bool) e
 			info, err = os.Stat(filepath.Join(f.root, filepath.FromSlash(name)))
 		}
 		if errors.Is(err, os.ErrNotExist) {
-			if !keep(name) {
+			if !l.keep(name) {
 				continue // a dangling link to something that would not be data
 			}
 			return fmt.Errorf("%s: a link to nothing, or removed while it was listed", name)
@@ -72,10 +76,11 @@ func (f *folder) walk(dir string, above []os.FileInfo, keep func(string) bool) e
 					return fmt.Errorf("%s is a symbolic link to a folder above it", name)
 				}
 			}
-			if err := f.walk(name, append(above, info), keep); err != nil {
+			l.folder(name)
+			if err := f.walk(ctx, name, append(above, info), l); err != nil {
 				return err
 			}
-		case info.Mode().IsRegular() && keep(name):
+		case info.Mode().IsRegular() && l.keep(name):
 			if len(f.list) >= maxFiles {
 				return fmt.Errorf("more than %d files", maxFiles)
 			}

@@ -113,6 +113,7 @@ func TestLayoutsAreUnderstood(t *testing.T) {
 		o                Options
 		train, val, test int
 		notes            []string
+		leftOut          []LeftOut
 	}{
 		{name: "train and test, validation cut", files: merge(two("train/", 10), two("test/", 3)), train: 18, val: 2, test: 6},
 		{name: "train and val, test cut", files: merge(two("train/", 10), two("val/", 3)), train: 18, val: 6, test: 2,
@@ -126,12 +127,12 @@ func TestLayoutsAreUnderstood(t *testing.T) {
 		{name: "folders within a class", files: two("a/x/", 5), o: Options{TestFraction: -1, ValFraction: -1}, train: 10},
 		{name: "images beside the class folders", o: Options{TestFraction: -1, ValFraction: -1},
 			files: merge(two("", 5), map[string][]byte{"logo.png": {0}}), train: 10,
-			notes: []string{"1 images outside class folders are not used, such as logo.png"}},
+			leftOut: []LeftOut{{What: "images outside class folders in the top folder", Count: 1}}},
 		{name: "a folder beside train", files: merge(two("train/", 10), two("test/", 3), two("extra/", 2)), train: 18, val: 2, test: 6,
-			notes: []string{"4 images in extra are not used: it is none of train, val, test"}},
+			leftOut: []LeftOut{{What: "images in extra/, which is none of train, val, test", Count: 4}}},
 		{name: "images of formats that are not read", o: Options{TestFraction: -1, ValFraction: -1},
 			files: merge(two("", 5), map[string][]byte{"a/x.tif": {0}, "b/y.TIF": {0}}), train: 10,
-			notes: []string{"2 .tif images are not read; convert them to png to use them"}},
+			leftOut: []LeftOut{{"images in formats that are not read", 2, "2 .tif; convert them to png to use them"}}},
 		{name: "a test set alone, for evaluation", files: two("test/", 3), o: Options{EvalOnly: true}, test: 6},
 		{name: "evaluation takes the test set only", files: merge(two("train/", 10), two("test/", 3)), o: Options{EvalOnly: true}, test: 6},
 		{name: "evaluation on everything", files: two("", 5), o: Options{EvalOnly: true, TestFraction: 1}, test: 10,
@@ -143,6 +144,9 @@ func TestLayoutsAreUnderstood(t *testing.T) {
 				t.Errorf("got %v samples in train, val, test, want %v", got, want)
 			}
 			if diff := cmp.Diff(c.notes, s.Notes); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(c.leftOut, s.LeftOut); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -166,7 +170,7 @@ func TestWhatIsNotADataSetIsRefused(t *testing.T) {
 	}{
 		{"nothing there", func() string { return filepath.Join(t.TempDir(), "gone") }, Options{}, []string{"gone", "no such file"}},
 		{"an empty folder", func() string { return t.TempDir() }, Options{}, []string{"holds no data set", "class folders"}},
-		{"a folder of tifs", func() string { return writeTree(t, map[string][]byte{"a/1.tif": {1}, "b/1.tif": {1}}) }, Options{}, []string{"2 .tif images are not read"}},
+		{"a folder of tifs", func() string { return writeTree(t, map[string][]byte{"a/1.tif": {1}, "b/1.tif": {1}}) }, Options{}, []string{"formats that are not read: 2 (2 .tif; convert"}},
 		{"a text file", func() string { return writeFile(t, "notes.txt", []byte("hello")) }, Options{}, []string{"notes.txt: not a data set", "CIFAR-10"}},
 		{"an empty file", func() string { return writeFile(t, "empty.zip", nil) }, Options{}, []string{"not a data set"}},
 		{"a 7-Zip archive", func() string { return writeFile(t, "a.7z", []byte("7z\xbc\xaf\x27\x1c0000")) }, Options{}, []string{"7-Zip archives are not read", ".zip"}},
@@ -176,9 +180,9 @@ func TestWhatIsNotADataSetIsRefused(t *testing.T) {
 		{"classes that differ between splits", func() string {
 			return writeTree(t, one("train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dogs/1.png"))
 		}, Options{}, []string{"train/ and test/ disagree", `only train/ has "dog"`, `only test/ has "dogs"`}},
-		{"a class missing from the validation set", func() string {
-			return writeTree(t, one("train/cat/1.png", "train/dog/1.png", "val/cat/1.png"))
-		}, Options{}, []string{"train/ and val/ disagree", `only train/ has "dog"`}},
+		{"a class of the validation set alone", func() string {
+			return writeTree(t, one("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dog/1.png", "val/eel/1.png"))
+		}, Options{}, []string{"train/ and val/ disagree", `only val/ has "eel"`, "rename the folders"}},
 		{"a test set alone, for training", func() string { return writeTree(t, one("test/a/1.png", "test/b/1.png")) }, Options{}, []string{"no training images"}},
 		{"two folders that mean one split", func() string {
 			return writeTree(t, one("val/a/1.png", "val/b/1.png", "valid/a/1.png", "train/a/1.png", "train/b/1.png"))
@@ -239,10 +243,24 @@ func TestBadImagesAreNamedOrSkipped(t *testing.T) {
 
 	t.Run("the first is named and all are counted", func(t *testing.T) {
 		_, err := Open(path, o)
-		wantError(t, err, "3 of 20 images cannot be used", "b/04.png", "whatever its name says", "skip bad")
+		wantError(t, err, "4 of 20 images cannot be used", "2: not a png, jpeg", "1: the file is empty", "a/03.png", "skip bad")
 		var bad Bad
-		if !errors.As(err, &bad) || bad.Name != "b/04.png" {
-			t.Errorf("got %#v, want a Bad that names b/04.png", bad)
+		if !errors.As(err, &bad) || bad.Name != "a/03.png" {
+			t.Errorf("got %#v, want a Bad that names a/03.png", bad)
+		}
+	})
+	t.Run("those of all splits are counted", func(t *testing.T) {
+		set := merge(classFolders(t, 4, 4, 4, "train/a", "train/b"), classFolders(t, 4, 4, 2, "val/a", "val/b"), classFolders(t, 4, 4, 2, "test/a", "test/b"),
+			map[string][]byte{"train/a/00.png": cut, "val/b/01.png": cut, "test/a/00.png": cut, "test/b/00.png": noise})
+		_, err := Open(writeTree(t, set), Options{})
+		wantError(t, err, "4 of 16 images cannot be used", "3: png: invalid format", "1: not a png")
+		s := mustOpen(t, writeTree(t, set), Options{SkipBad: true})
+		want := []LeftOut{
+			{"png: invalid format: unexpected EOF", 3, "such as test/a/00.png"},
+			{errNotImage.Error(), 1, "such as test/b/00.png"},
+		}
+		if diff := cmp.Diff(want, ByReason(s.Bad)); diff != "" {
+			t.Error(diff)
 		}
 	})
 	t.Run("one that only shows when decoded is named too", func(t *testing.T) {

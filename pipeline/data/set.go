@@ -39,6 +39,11 @@ type Options struct {
 	// all.
 	EvalOnly bool
 
+	// AllowEmpty keeps class folders without a readable image as classes. Without
+	// it Open refuses them, see ErrEmptyClass: to leave one out would give the
+	// classes after it other labels.
+	AllowEmpty bool
+
 	// SkipBad leaves out images that cannot be read or decoded, and lists them in
 	// Set.Bad. To find them, every image that is used is decoded once by Open.
 	SkipBad bool
@@ -124,8 +129,9 @@ func (o Options) withDefaults() Options {
 type Set struct {
 	// Format is what was found: one of the Format constants.
 	Format string
-	// Classes are the class names in label order: folder names sorted by bytes, or
-	// the order a binary format defines.
+	// Classes are the class names in label order: folder names, in Unicode's composed
+	// form, sorted by bytes, or by value where all are whole numbers; or the order a
+	// binary format defines.
 	Classes []string
 	// H, W and C are the height, width and channels of every sample.
 	H, W, C int
@@ -133,8 +139,11 @@ type Set struct {
 	Train, Val, Test *Split
 	// Bad are the images left out under Options.SkipBad, in no split.
 	Bad []Bad
-	// Notes are remarks a user should see, one sentence each: what was ignored and
-	// how missing splits were made.
+	// LeftOut counts by kind what else the source holds and no split has: hidden
+	// files, formats that are not read, images outside class folders.
+	LeftOut []LeftOut
+	// Notes are remarks a user should see, one sentence each: what folders were
+	// taken for, which classes a split lacks and how missing splits were made.
 	Notes []string
 	// Fingerprint identifies the content, in hexadecimal: a SHA-256 over the class
 	// names and each sample's name, label, split as found, size in bytes and content,
@@ -159,18 +168,6 @@ func (s *Set) IDs() []uint64 {
 // Close releases the archive behind the set. Samples that are not in memory
 // cannot be read afterwards. Closing twice is allowed.
 func (s *Set) Close() error { return s.owner.close() }
-
-// Bad is an image that could not be used.
-type Bad struct {
-	Name string // as Split.Sample gives it
-	Err  error
-}
-
-// Error names the image and the reason.
-func (b Bad) Error() string { return fmt.Sprintf("image %s: %v", b.Name, b.Err) }
-
-// Unwrap returns the reason.
-func (b Bad) Unwrap() error { return b.Err }
 
 // opened is what the splits of one set share.
 type opened struct {
@@ -219,7 +216,7 @@ func OpenContext(ctx context.Context, path string, o Options) (*Set, error) {
 
 func open(ctx context.Context, path string, o Options) (_ *Set, err error) {
 	var l listing
-	c, err := openContainer(path, &l, o.ArchiveLimit)
+	c, err := openContainer(ctx, path, &l, o.ArchiveLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -230,19 +227,16 @@ func open(ctx context.Context, path string, o Options) (_ *Set, err error) {
 	}()
 	g, err := detect(c.files())
 	if err != nil {
-		for _, n := range l.notes() {
-			err = fmt.Errorf("%w (%s)", err, n)
-		}
-		return nil, err
+		return nil, fmt.Errorf("%w%s", err, andLeftOut(l.leftOut()))
 	}
-	b := builder{Options: o, format: g.format, notes: l.notes()}
+	b := builder{Options: o, format: g.format}
 	if g.format == FormatImages {
-		t, err := plant(g.files)
+		t, err := plant(l.folders, g.files, o.AllowEmpty)
 		if err != nil {
 			return nil, err
 		}
-		b.classes = t.classes
-		b.notes = append(b.notes, t.notes...)
+		b.classes, b.notes = t.classes, t.notes
+		b.leftOut = append(l.leftOut(), t.leftOut...)
 		b.source = newImageSource(c, t.files, o.MaxPixels)
 		for i, name := range t.names {
 			b.samples = append(b.samples, sample{name: name, id: nameID(name), label: t.labels[i], part: t.parts[i]})

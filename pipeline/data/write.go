@@ -16,7 +16,8 @@ import (
 // a data set under that name.
 func WriteFolder(dir string, s *Set) (err error) {
 	for _, class := range s.Classes {
-		if !filepath.IsLocal(class) || filepath.Base(class) != class || hidden(class) || printable(class) != "" {
+		_, strewn := strewnKind(class)
+		if !filepath.IsLocal(class) || filepath.Base(class) != class || strewn || printable(class) != "" {
 			return fmt.Errorf("data: class %q cannot be the name of a folder", class)
 		}
 	}
