@@ -93,19 +93,19 @@ func sayData(r Reporter, set *data.Set) {
 		}
 	}
 	say(r, "data     %s: %d classes, %dx%dx%d, %s images", set.Format, len(set.Classes), set.H, set.W, set.C, strings.Join(sizes, ", "))
-	for i, line := range wrap(describeClasses(set.Classes, used, strings.Join(kinds, "/")), lineWidth) {
-		say(r, "%-9s%s", []string{"classes", ""}[min(i, 1)], line)
+	for _, line := range wrap(describeClasses(set.Classes, used, strings.Join(kinds, "/")), lineWidth) {
+		say(r, "         %s", line)
 	}
 	for _, note := range set.Notes {
 		say(r, "         %s", note)
 	}
 	for _, l := range set.LeftOut {
-		say(r, "left out %s", l)
+		say(r, "         left out: %s", l)
 	}
 	if len(set.Bad) > 0 {
 		warn(r, "%d images cannot be read and are left out", len(set.Bad))
 		for _, l := range data.ByReason(set.Bad) {
-			say(r, "left out images that are bad, %s", l)
+			say(r, "         left out: bad images, %s", l)
 		}
 	}
 }

@@ -14,11 +14,12 @@ import (
 // one thing by several names: a message shows the flag that the command in use
 // has, and the setting as it is where the command has none.
 var settings = map[string][]string{
-	"data.path":       {"data"},
-	"data.size":       {"size"},
-	"data.channels":   {"channels"},
-	"data.skip_bad":   {"skip-bad"},
-	"data.validation": {"validation"},
+	"data.path":        {"data"},
+	"data.size":        {"size"},
+	"data.channels":    {"channels"},
+	"data.skip_bad":    {"skip-bad"},
+	"data.allow_empty": {"allow-empty"},
+	"data.validation":  {"validation"},
 
 	"teacher.path":       {"teacher"},
 	"teacher.taps":       {"taps"},

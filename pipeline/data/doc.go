@@ -3,7 +3,7 @@
 // [Open] takes one path and recognises what is there:
 //
 //   - a folder of class folders holding png, jpeg, gif, bmp or webp images, with
-//     train/ and test/ or val/ above them where present;
+//     train/ and test/ or val/ above them where present, see below;
 //   - a .tar, .tar.gz, .tgz or .zip of any of these formats, read in place and
 //     never unpacked to disk;
 //   - CIFAR-10 and CIFAR-100 binary batches;
@@ -26,11 +26,49 @@
 // An image of another size is resized with a bilinear filter that averages when
 // it shrinks; [Fit] says what happens when the aspect ratio differs.
 //
+// # What a folder means
+//
+// A folder that stands alone above the others is passed by, as archives are often
+// made of one. A folder is a split when one of its words names it and it holds
+// folders with images:
+//
+//	train, training                train_set, seg_train, TrainImages, train2017,
+//	val, valid, validation, dev    and with a word of their own where two splits
+//	test, testing                  share it: mnist_train and mnist_test
+//
+// In this order:
+//
+//	what there is                                 what it is taken for
+//	train/CLASS/*, test/CLASS/*, val/CLASS/*      splits, used as they are found
+//	seg_train/seg_train/CLASS/*                   the same; a folder alone in a split is passed by
+//	data/train/CLASS/* beside assets/*            the same; assets/ is left out and counted
+//	x/train/CLASS/* and y/train/CLASS/*           refused: two data sets, or two parts of one
+//	CLASS/*                                       classes, all training
+//	train/* beside CLASS/*                        a class called train
+//	train/* and test/* alone                      refused: there are no classes
+//	train/CLASS/* alone, beside several bus/*     refused: a split, or one of the classes
+//	a/CLASS/* and b/CLASS/*, the same in both     refused: splits under other names, or deeper classes
+//	a/x/*, a/y/* beside b/*                       refused: a/ is a class, or holds the classes
+//	CLASS/folder/*                                images of CLASS, with a note
+//
+// Beside splits, other folders are left out and counted, also those whose names
+// say that they have no labels (seg_pred, unlabelled) and a test/ without class
+// folders. Set.LeftOut and Set.Notes say all that was decided.
+//
+// Classes are the folders of the training set, whether or not their files can be
+// read: one without a readable image is refused, or stays a class under
+// Options.AllowEmpty, so that no label moves. Val and test may lack classes, with
+// a note; one that train lacks is an error. Names are compared in Unicode's
+// composed form, which macOS does not write. Classes are sorted by name, or by
+// value where all names are whole numbers.
+//
+// Hidden files and what network storage, Windows and macOS strew about (@eaDir,
+// #recycle, lost+found, Thumbs.db) are passed by and counted.
+//
 // # Splits
 //
-// train/ (or training/), val/ (valid/, validation/) and test/ (testing/) are
-// used as they are found. A missing test set is cut from the training set first,
-// then a missing validation set. Cuts are stratified: each class gives the same
+// A missing test set is cut from the training set first, then a missing validation
+// set. Cuts are stratified: each class gives the same
 // share, rounded to the nearest image, at least one where the class has two or
 // more, never all. Which images are cut depends on the seed and on each image's
 // identity alone, so neither the container nor [Options.Limit] moves a sample
