@@ -33,7 +33,7 @@ func distill(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	app := newApp(&out, &errOut)
-	err = app.RunContext(t.Context(), flagsFirst(app, append([]string{"distill"}, args...)))
+	err = runLine(t.Context(), app, append([]string{"distill"}, args...))
 	return out.String(), errOut.String(), err
 }
 
@@ -83,6 +83,10 @@ func TestUsageErrors(t *testing.T) {
 		{"a misspelt architecture", []string{"train", "--data", "x", "--student", "wnr-16-1"}, []string{"student.architecture", "wnr-16-1"}},
 		{"class numbers that are none", []string{"train", "--data", "x", "--teacher-classes", "0,two"}, []string{"--teacher-classes", "0,2,1"}},
 		{"a flag that a resumed run cannot take", []string{"train", "--resume", "--epochs", "3"}, []string{"--epochs cannot change"}},
+		{"a flag given twice", []string{"train", "--epochs", "3", "--data", "x", "--epochs=5"}, []string{`--epochs is given twice, "--epochs 3" and "--epochs=5"`}},
+		{"a switch given twice", []string{"inspect", "--json", "x.onnx", "--json"}, []string{"--json is given twice"}},
+		{"a flag given by two of its names", []string{"eval", "--data", "x", "--output", "a", "--model-output", "b", "x.onnx"}, []string{"--model-output is given twice"}},
+		{"a flag of a subcommand given twice", []string{"signals", "rm", "--cache", "a", "k", "--cache", "b"}, []string{"--cache is given twice"}},
 		{"two words about the cache", []string{"train", "--data", "x", "--cache", "y", "--no-cache"}, []string{"--cache", "--no-cache", "choose one"}},
 		{"a cache of no name", []string{"train", "--data", "x", "--cache", ""}, []string{"--no-cache"}},
 		{"an unknown precision", []string{"train", "--data", "x", "--cache-precision", "half"}, []string{`one of float16, float32, got "half"`}},
@@ -99,7 +103,7 @@ func TestUsageErrors(t *testing.T) {
 		{"verify of one model", []string{"verify", "--data", "x", "a.onnx"}, []string{"exactly two model files, got 1", "distill verify --help"}},
 		{"verify without data", []string{"verify", "a.onnx", "b.onnx"}, []string{"--data"}},
 		{"verify on a misspelt split", []string{"verify", "--data", "x", "--split", "tset", "a.onnx", "b.onnx"}, []string{"test, val, train, all", `"tset"`}},
-		{"verify with an unknown layout", []string{"verify", "--data", "x", "--layout", "HWC", "a.onnx", "b.onnx"}, []string{"NCHW, NHWC", `"HWC"`}},
+		{"verify with an unknown layout", []string{"verify", "--data", "x", "--model-layout", "HWC", "a.onnx", "b.onnx"}, []string{"NCHW, NHWC", `"HWC"`}},
 		{"verify on less than no image", []string{"verify", "--data", "x", "--samples", "-1", "a.onnx", "b.onnx"}, []string{"--samples", "-1"}},
 		{"a negative tolerance", []string{"verify", "--data", "x", "--tolerance", "-1", "a.onnx", "b.onnx"}, []string{"--tolerance", "-1"}},
 		{"an unknown preprocessing", []string{"verify", "--data", "x", "--preprocess-b", "imagnet", "a.onnx", "b.onnx"}, []string{"--preprocess-b", "imagnet"}},

@@ -31,7 +31,7 @@ Worked examples:
 			&cli.StringFlag{Name: "split", Value: "test", Usage: "`NAME`: " + strings.Join(pipeline.Splits, ", ")},
 			&cli.StringFlag{Name: "preprocess", Usage: "`SPEC` of the model's input: " + preprocessUsage + " (default: its metadata, else auto)"},
 			layoutFlag(), outputFlag(),
-			&cli.StringFlag{Name: "classes", Usage: "the model's class for each class of the data, `NUMBERS` such as 0,2,1 (default: the same)"},
+			&cli.StringFlag{Name: "model-classes", Usage: "the model's class for each class of the data, `NUMBERS` such as 0,2,1 (default: the same)"},
 			&cli.Uint64Flag{Name: "seed", Value: d.Training.Seed, Usage: "of the split, where the data brings no test set of its own"},
 			&cli.IntFlag{Name: "size", Usage: "resize images to this height and width; 0 keeps their own"},
 			&cli.IntFlag{Name: "channels", Usage: "1 or 3; 0 keeps the images' own"},
@@ -55,15 +55,15 @@ func evaluate(c *cli.Context) error {
 	if s := c.String("split"); !slices.Contains(pipeline.Splits, s) {
 		return usagef("--split is one of %s, got %q", strings.Join(pipeline.Splits, ", "), s)
 	}
-	if l := c.String("layout"); l != "" && !slices.Contains(pipeline.Layouts, l) {
-		return usagef("--layout is one of %s, got %q", strings.Join(pipeline.Layouts, ", "), l)
+	if l := c.String("model-layout"); l != "" && !slices.Contains(pipeline.Layouts, l) {
+		return usagef("--model-layout is one of %s, got %q", strings.Join(pipeline.Layouts, ", "), l)
 	}
 	if _, err := preprocess.Parse(c.String("preprocess")); err != nil {
 		return usagef("--preprocess: %w", err)
 	}
 	config := pipeline.EvaluateConfig{
 		Model: pipeline.TeacherConfig{
-			Path: model, Preprocess: c.String("preprocess"), Layout: c.String("layout"), Output: c.String("output"),
+			Path: model, Preprocess: c.String("preprocess"), Layout: c.String("model-layout"), Output: c.String("model-output"),
 		},
 		Data: pipeline.DataConfig{
 			Path: c.String("data"), Size: c.Int("size"), Channels: c.Int("channels"),
@@ -72,8 +72,8 @@ func evaluate(c *cli.Context) error {
 		Split: c.String("split"), Seed: c.Uint64("seed"),
 		Resources: pipeline.ResourcesConfig{Threads: c.Int("threads"), OnnxRuntime: c.String("onnxruntime")},
 	}
-	if c.IsSet("classes") {
-		if config.Model.Classes, err = parseClasses("classes", c.String("classes")); err != nil {
+	if c.IsSet("model-classes") {
+		if config.Model.Classes, err = parseClasses("model-classes", c.String("model-classes")); err != nil {
 			return usageError{err}
 		}
 	}

@@ -29,7 +29,7 @@ Worked examples:
 			&cli.BoolFlag{Name: "gradient", Usage: "try to differentiate the model by its image, and say which operator stands in the way"},
 			&cli.StringFlag{Name: "gradient-file", Usage: "write the gradient of the labels' cross-entropy by the image as a model to `FILE`; its inputs are image and labels"},
 			layoutFlag(), outputFlag(),
-			&cli.IntFlag{Name: "size", Aliases: []string{"teacher-size"}, Usage: "height and width of the images, where the model leaves them open"},
+			&cli.IntFlag{Name: "model-size", Usage: "height and width of the images, where the model leaves them open"},
 			onnxRuntimeFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -37,9 +37,9 @@ Worked examples:
 			if err != nil {
 				return err
 			}
-			size := c.Int("size")
+			size := c.Int("model-size")
 			report, err := teachers.Inspect(path, teachers.InspectOptions{
-				Layout: teachers.Layout(c.String("layout")), Output: c.String("output"),
+				Layout: teachers.Layout(c.String("model-layout")), Output: c.String("model-output"),
 				Size: [2]int{size, size}, Library: c.String("onnxruntime"),
 			})
 			if err != nil {
@@ -47,7 +47,7 @@ Worked examples:
 			}
 			var gradient *pipeline.GradientReport
 			if c.Bool("gradient") || c.IsSet("gradient-file") {
-				gradient = pipeline.InspectGradient(path, report, c.String("output"), c.String("onnxruntime"))
+				gradient = pipeline.InspectGradient(path, report, c.String("model-output"), c.String("onnxruntime"))
 			}
 			if file := c.String("gradient-file"); file != "" {
 				if err := gradient.WriteFile(file); err != nil {
@@ -106,12 +106,12 @@ func printReport(w io.Writer, path string, command *cli.Command, r *teachers.Rep
 	return nil
 }
 
-// The flags that describe a model go by the names of those of train that
-// describe the teacher as well.
+// The flags that describe a model are called as those of train that describe the
+// teacher: --model-output here is --teacher-output there.
 func layoutFlag() cli.Flag {
-	return &cli.StringFlag{Name: "layout", Aliases: []string{"teacher-layout"}, Usage: "`AXES` of the image input, NCHW or NHWC (default: by the graph)"}
+	return &cli.StringFlag{Name: "model-layout", Usage: "`AXES` of the image input, NCHW or NHWC (default: by the graph)"}
 }
 
 func outputFlag() cli.Flag {
-	return &cli.StringFlag{Name: "output", Aliases: []string{"teacher-output"}, Usage: "`NAME` of the output with the class scores, where there are several"}
+	return &cli.StringFlag{Name: "model-output", Usage: "`NAME` of the output with the class scores, where there are several"}
 }

@@ -46,7 +46,7 @@ func main() {
 
 func run(ctx context.Context, args []string) int {
 	app := newApp(os.Stdout, os.Stderr)
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	err := runLine(ctx, app, args)
 	if err == nil {
 		return 0
 	}

@@ -24,7 +24,7 @@ var settings = map[string][]string{
 	"teacher.path":       {"teacher"},
 	"teacher.taps":       {"taps"},
 	"teacher.preprocess": {"teacher-preprocess", "preprocess"},
-	"teacher.classes":    {"teacher-classes", "classes"},
+	"teacher.classes":    {"teacher-classes", "model-classes"},
 	"A.Preprocess":       {"preprocess"},
 	"B.Preprocess":       {"preprocess-b"},
 
@@ -39,9 +39,9 @@ var settings = map[string][]string{
 	"resources.cache":        {"cache"},
 
 	// Of package teachers.
-	"Options.Size":   {"teacher-size"},
-	"Options.Layout": {"teacher-layout"},
-	"Options.Output": {"teacher-output"},
+	"Options.Size":   {"teacher-size", "model-size"},
+	"Options.Layout": {"teacher-layout", "model-layout"},
+	"Options.Output": {"teacher-output", "model-output"},
 	"Options.Taps":   {"taps"},
 
 	// Of package student.

@@ -17,7 +17,7 @@ func TestInFlags(t *testing.T) {
 		{"train", "say it with teacher.preprocess (student.preprocess is another)", "say it with --teacher-preprocess (--preprocess is another)"},
 		{"eval", "say it with teacher.preprocess", "say it with --preprocess"},
 		{"verify", "A.Preprocess or B.Preprocess.", "--preprocess or --preprocess-b."},
-		{"inspect", "say it with Options.Size", "say it with --size"},
+		{"inspect", "say it with Options.Size", "say it with --model-size"},
 		{"eval", "name taps with teacher.taps", "name taps with teacher.taps"}, // it has no such flag
 		{"train", `file "teacher.taps" in /data/teacher.taps and x.teacher.taps`, `file "teacher.taps" in /data/teacher.taps and x.teacher.taps`},
 	} {

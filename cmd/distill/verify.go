@@ -40,7 +40,7 @@ Worked examples:
 			&cli.StringFlag{Name: "preprocess", Usage: "`SPEC` of the models' input: " + preprocessUsage + " (default: their metadata, else that of the other, else auto)"},
 			&cli.StringFlag{Name: "preprocess-b", Usage: "`SPEC` of the second model's input, where it is another"},
 			layoutFlag(), outputFlag(),
-			&cli.StringFlag{Name: "output-b", Usage: "`NAME` of the second model's output with the class scores, where it is another"},
+			&cli.StringFlag{Name: "model-output-b", Usage: "`NAME` of the second model's output with the class scores, where it is another"},
 			&cli.Uint64Flag{Name: "seed", Value: d.Training.Seed, Usage: "of --samples, and of the split, where the data brings no test set of its own"},
 			&cli.IntFlag{Name: "size", Usage: "resize images to this height and width; 0 keeps their own"},
 			&cli.IntFlag{Name: "channels", Usage: "1 or 3; 0 keeps the images' own"},
@@ -63,8 +63,8 @@ func verify(c *cli.Context) error {
 	if s := c.String("split"); !slices.Contains(pipeline.Splits, s) {
 		return usagef("--split is one of %s, got %q", strings.Join(pipeline.Splits, ", "), s)
 	}
-	if l := c.String("layout"); l != "" && !slices.Contains(pipeline.Layouts, l) {
-		return usagef("--layout is one of %s, got %q", strings.Join(pipeline.Layouts, ", "), l)
+	if l := c.String("model-layout"); l != "" && !slices.Contains(pipeline.Layouts, l) {
+		return usagef("--model-layout is one of %s, got %q", strings.Join(pipeline.Layouts, ", "), l)
 	}
 	if n := c.Int("samples"); n < 0 {
 		return usagef("--samples is a number of images, or 0 for all, got %d", n)
@@ -82,8 +82,8 @@ func verify(c *cli.Context) error {
 		return pipeline.TeacherConfig{
 			Path:       c.Args().Get(i),
 			Preprocess: cmp.Or(c.String("preprocess"+flags), c.String("preprocess")),
-			Output:     cmp.Or(c.String("output"+flags), c.String("output")),
-			Layout:     c.String("layout"),
+			Output:     cmp.Or(c.String("model-output"+flags), c.String("model-output")),
+			Layout:     c.String("model-layout"),
 		}
 	}
 	config := pipeline.VerifyConfig{
