@@ -195,15 +195,9 @@ func (c *Cache) sweep(now time.Time) {
 // Folder is where the signals are.
 func (c *Cache) Folder() string { return c.folder }
 
-// Precision is the float type the signals are kept in.
-func (c *Cache) Precision() Precision { return c.precision }
-
-// RowBytes is what one sample takes in one view, in the shards' files.
-func (c *Cache) RowBytes() int { return c.rowBytes + 8 + 4 }
-
 // Bytes is what the samples take on disk in one view. Disks give files room in
 // whole pages, so samples that lie scattered over the data set take more than
-// RowBytes each.
+// what a row has.
 func (c *Cache) Bytes(samples []uint64) int64 {
 	const page = 4096
 	rows := map[int][]int{} // within their shard, by shard

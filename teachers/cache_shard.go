@@ -72,7 +72,7 @@ func (p *plan) layOut(id shardID) (*shard, int64, []byte, error) {
 		entries[i] = c.entry(s.rows)
 	}
 	header, first, err := safetensors.LayOut(map[string]string{
-		metaFormat: cacheFormat, "key": p.key, "view": strconv.FormatUint(uint64(id.view), 10), "first_row": strconv.Itoa(id.index * shardRows),
+		"format": cacheFormat, "key": p.key, "view": strconv.FormatUint(uint64(id.view), 10), "first_row": strconv.Itoa(id.index * shardRows),
 	}, entries)
 	if err != nil {
 		return nil, 0, nil, err

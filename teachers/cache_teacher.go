@@ -20,9 +20,8 @@ type Cached struct {
 	precision Precision
 	cache     *Cache
 
-	mu    sync.Mutex
-	live  Teacher // nil until it is needed
-	asked int
+	mu   sync.Mutex
+	live Teacher // nil until it is needed
 }
 
 // NewCached puts a cache, of the given teacher's signals, before it. A nil
@@ -40,13 +39,6 @@ func NewCached(live Teacher, spec Spec, open func() (Teacher, error), p Precisio
 
 // Spec implements Teacher.
 func (c *Cached) Spec() Spec { return c.spec.clone() }
-
-// Asked is the number of images the live teacher was asked about.
-func (c *Cached) Asked() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.asked
-}
 
 // Release closes the live teacher until it is needed again.
 func (c *Cached) Release() error {
@@ -110,7 +102,7 @@ func (c *Cached) Signals(b Batch) (*Signals, error) {
 // of sums: what is said of an image must not depend on which others are
 // recorded already.
 func (c *Cached) ask(b Batch) (*Signals, error) {
-	live, err := c.teacher(b.N)
+	live, err := c.teacher()
 	if err != nil {
 		return nil, err
 	}
@@ -128,8 +120,8 @@ func (c *Cached) ask(b Batch) (*Signals, error) {
 	return s, nil
 }
 
-// teacher returns the live teacher, to be asked about n images.
-func (c *Cached) teacher(n int) (Teacher, error) {
+// teacher returns the live teacher.
+func (c *Cached) teacher() (Teacher, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.live == nil {
@@ -139,7 +131,6 @@ func (c *Cached) teacher(n int) (Teacher, error) {
 		}
 		c.live = live
 	}
-	c.asked += n
 	return c.live, nil
 }
 

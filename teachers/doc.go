@@ -6,9 +6,8 @@
 // softmax, suggests where to tap, and appends the attention maps to the graph
 // itself, so that ONNX Runtime returns a few numbers in place of whole
 // activations. A Cached teacher is asked about each sample and view once, and
-// from then on a Cache on disk answers. OpenRecorded replays a single file of
-// signals that NewRecorder wrote. Each is a Teacher. AttachGradient adds to a
-// Session's signals the gradient of the labels' cross-entropy by the image, which
+// from then on a Cache on disk answers. Each is a Teacher. AttachGradient adds to
+// a Session's signals the gradient of the labels' cross-entropy by the image, which
 // a second model computes. Inspect reports what Open would find. Evaluate,
 // Latency and Runtime run and time any model and tell which runtime does it.
 //
