@@ -71,12 +71,23 @@ type StudentConfig struct {
 	Init            string `yaml:"init,omitempty"`              // keep or random: where its parameters start; empty is keep
 	ReplaceHead     bool   `yaml:"replace_head,omitempty"`      // a new classifier where the file's has another number of classes
 	UnfoldBatchNorm bool   `yaml:"unfold_batch_norm,omitempty"` // batch normalisation again behind convolutions it was folded into
+	TrainConstants  bool   `yaml:"train_constants,omitempty"`   // what else of real numbers the file computes with: what normalises its image, tables, grids
 }
 
 // InitKeep and InitRandom are what StudentConfig.Init can be.
 const (
 	InitKeep   = "keep"
 	InitRandom = "random"
+)
+
+// DecayAll and DecayWeights are what TrainingConfig.Decay can be. The recipe of
+// Zagoruyko and Komodakis shrinks all parameters, as PyTorch's optimisers do
+// unless they are told otherwise. Those of transformers, of timm's and of most
+// fine-tuning leave out what is no layer's matrix or kernel: biases, scales and
+// shifts of normalisations, slopes, gains, class tokens, position embeddings.
+const (
+	DecayAll     = "all"
+	DecayWeights = "weights"
 )
 
 // LossConfig weighs the objective: (1-Alpha)·CE + Alpha·KD + Attention.Beta·Σ AT
@@ -111,9 +122,10 @@ type TrainingConfig struct {
 	Momentum     float64       `yaml:"momentum"` // sgd's; adamw's first beta is 0.9
 	Nesterov     bool          `yaml:"nesterov"`
 	WeightDecay  float64       `yaml:"weight_decay"`
-	ClipNorm     float64       `yaml:"clip_norm"` // largest global gradient norm; 0 is off
-	Schedule     string        `yaml:"schedule"`  // constant, step, cosine or one-cycle
-	WarmUp       float64       `yaml:"warm_up"`   // share of all steps in which the rate rises linearly
+	Decay        string        `yaml:"decay,omitempty"` // all or weights: which parameters WeightDecay shrinks; empty is all
+	ClipNorm     float64       `yaml:"clip_norm"`       // largest global gradient norm; 0 is off
+	Schedule     string        `yaml:"schedule"`        // constant, step, cosine or one-cycle
+	WarmUp       float64       `yaml:"warm_up"`         // share of all steps in which the rate rises linearly
 	Augment      AugmentConfig `yaml:"augment"`
 }
 
@@ -180,6 +192,7 @@ var (
 	Layouts        = []string{"NCHW", "NHWC"}
 	Precisions     = []string{"float16", "float32"}
 	Inits          = []string{InitKeep, InitRandom}
+	Decays         = []string{DecayAll, DecayWeights}
 )
 
 // Default returns the recipe of Zagoruyko & Komodakis (2017) for CIFAR-10 with
@@ -247,8 +260,8 @@ func (c Config) Validate() error {
 		if _, err := zoo.Parse(s.Architecture); err != nil {
 			errs = append(errs, fmt.Errorf("config: student.architecture: %w; a path that ends in .onnx takes the network of that file", err))
 		}
-		if s.Init != "" || s.ReplaceHead || s.UnfoldBatchNorm {
-			bad("student.architecture", "is an .onnx file where init (--init), replace_head (--replace-head) or unfold_batch_norm (--unfold-bn) is set", fmt.Sprintf("%q", s.Architecture))
+		if s.Init != "" || s.ReplaceHead || s.UnfoldBatchNorm || s.TrainConstants {
+			bad("student.architecture", "is an .onnx file where init (--init), replace_head (--replace-head), unfold_batch_norm (--unfold-bn) or train_constants (--train-constants) is set", fmt.Sprintf("%q", s.Architecture))
 		}
 	}
 	if n := len(c.Student.Taps); n > 0 && len(c.Teacher.Taps) > 0 && n != len(c.Teacher.Taps) {
@@ -278,6 +291,9 @@ func (c Config) Validate() error {
 	oneOf("training.schedule", c.Training.Schedule, Schedules)
 	number("training.learning_rate", c.Training.LearningRate, positive, huge, "is above 0")
 	number("training.momentum", c.Training.Momentum, 0, 1-1e-9, "lies between 0 and below 1")
+	if c.Training.Decay != "" {
+		oneOf("training.decay", c.Training.Decay, Decays)
+	}
 	number("training.weight_decay", c.Training.WeightDecay, 0, huge, "is 0 (off) or above")
 	number("training.clip_norm", c.Training.ClipNorm, 0, huge, "is 0 (off) or above")
 	number("training.warm_up", c.Training.WarmUp, 0, 0.9, "is a share between 0 and 0.9")

@@ -205,7 +205,8 @@ func newOptimizer(t TrainingConfig, m *student.Model) (optim.Optimizer, error) {
 	var params []optim.Param
 	for _, p := range m.Params() {
 		if p.Trainable {
-			params = append(params, optim.Param{Name: p.Name, Decay: p.Decay})
+			decay := p.Decay && (t.Decay != DecayWeights || p.Kind == student.Weight)
+			params = append(params, optim.Param{Name: p.Name, Decay: decay})
 		}
 	}
 	if t.Optimizer == "adamw" {

@@ -58,7 +58,8 @@ func (u *run) importStudent(spec student.Spec) error {
 	}
 	o := student.ImportOptions{
 		Init: init, Seed: u.config.Training.Seed, Classes: spec.Classes,
-		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, Image: spec.Image, Taps: c.Taps,
+		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, TrainConstants: c.TrainConstants,
+		Image: spec.Image, Taps: c.Taps,
 	}
 	imported, err := student.ImportModel(named, o)
 	if err != nil {

@@ -8,11 +8,15 @@ import (
 	"strings"
 	"testing"
 
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/digits"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
+	"github.com/onnxdistill/onnxdistill/student"
 )
 
 // fileRun is tinyRun whose student is the network of a file of its own: a copy
@@ -189,9 +193,11 @@ func TestStudentsFromFilesRefuse(t *testing.T) {
 			"takes images of 224x224x3, the data has 32x32x3; resize them with data.size 224"},
 		"a size that is not square": {func(c *Config, _ *Options) { c.Student.Architecture = "../testdata/networks/resnet18.onnx" },
 			"takes images of 64x48x3, the data has 32x32x3; use images of that size"},
-		"a file that is not there":  {func(c *Config, _ *Options) { c.Student.Architecture = "missing.onnx" }, "missing.onnx"},
-		"a start that is not known": {func(c *Config, _ *Options) { c.Student.Init = "zeros" }, "student.init is one of keep, random, got \"zeros\""},
-		"zoo students have no file": {func(c *Config, _ *Options) { c.Student.Architecture, c.Student.Init = "wrn-10-1", InitKeep }, "is an .onnx file where init (--init)"},
+		"a file that is not there":       {func(c *Config, _ *Options) { c.Student.Architecture = "missing.onnx" }, "missing.onnx"},
+		"a start that is not known":      {func(c *Config, _ *Options) { c.Student.Init = "zeros" }, "student.init is one of keep, random, got \"zeros\""},
+		"a decay that is not known":      {func(c *Config, _ *Options) { c.Training.Decay = "biases" }, "training.decay is one of all, weights, got \"biases\""},
+		"zoo students have no constants": {func(c *Config, _ *Options) { c.Student.Architecture, c.Student.TrainConstants = "wrn-10-1", true }, "train_constants (--train-constants)"},
+		"zoo students have no file":      {func(c *Config, _ *Options) { c.Student.Architecture, c.Student.Init = "wrn-10-1", InitKeep }, "is an .onnx file where init (--init)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, o := fileRun(t)
@@ -202,4 +208,65 @@ func TestStudentsFromFilesRefuse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Weight decay shrinks all parameters, or the weights of layers alone, with
+// either optimiser.
+func TestWhatWeightDecayShrinks(t *testing.T) {
+	for _, name := range Optimizers {
+		for decay, weightsOnly := range map[string]bool{"": false, DecayAll: false, DecayWeights: true} {
+			imported, err := student.Import(demoTeacher, student.ImportOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := imported.Model
+			c := Default().Training
+			c.Optimizer, c.Decay, c.WeightDecay = name, decay, 0.1
+			o, err := newOptimizer(c, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, err := m.Graph(1, student.Infer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var still []gorgonia.ValueGrad
+			for _, p := range g.Params {
+				still = append(still, noGradient{p})
+			}
+			before := map[string]float32{}
+			for _, p := range m.Params() {
+				before[p.Name] = squares(p)
+			}
+			o.SetLR(0.1)
+			if err := o.Step(still); err != nil {
+				t.Fatal(err)
+			}
+			kinds := map[student.Kind]bool{}
+			for _, p := range m.Params() {
+				want := p.Trainable && before[p.Name] > 0 && (!weightsOnly || p.Kind == student.Weight)
+				if got := squares(p) < before[p.Name]; got != want {
+					t.Errorf("%s, decay %q: %s, a %v, shrinks: %v, want %v", name, decay, p.Name, p.Kind, got, want)
+				}
+				kinds[p.Kind] = true
+			}
+			if len(kinds) < 3 {
+				t.Errorf("the student has parameters of kinds %v alone", kinds)
+			}
+		}
+	}
+}
+
+// noGradient is a parameter's node that nothing pulls at.
+type noGradient struct{ *gorgonia.Node }
+
+func (n noGradient) Grad() (gorgonia.Value, error) {
+	return tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(n.Shape().Clone()...)), nil
+}
+
+func squares(p *student.Param) (sum float32) {
+	for _, x := range p.Value.Data().([]float32) {
+		sum += x * x
+	}
+	return sum
 }

@@ -24,7 +24,8 @@ const (
 	Keep Init = iota
 
 	// Random draws weights anew from the seed, as New does, and sets biases to 0
-	// and normalisations to the identity. Free tensors keep the file's values.
+	// and normalisations to the identity. Free tensors keep the file's values, as
+	// all constants do.
 	Random
 )
 
@@ -61,6 +62,11 @@ type ImportOptions struct {
 	// function stays what it is. Convolutions that give one pixel are left
 	// alone, and so is the classifier: both see too few values.
 	UnfoldBatchNorm bool
+
+	// TrainConstants makes parameters of all tensors of real numbers with more
+	// than one element, of those too that were hardly trained: what normalises
+	// the image, tables, grids.
+	TrainConstants bool
 
 	// Image is the size of the images where the file leaves it open: each of its
 	// sizes that the file fixes may be 0.
@@ -103,10 +109,11 @@ func Import(file string, o ImportOptions) (*Imported, error) {
 // fixes is freed. The student is exported as Export says, with input `image`
 // and output `logits`, whatever the file calls them. m is not changed.
 //
-// Tensors of real numbers with more than one element are parameters, named
-// after the file's with slashes for dots; layers that share a tensor share the
-// parameter. Smaller ones are constants. An operator that cannot be translated
-// is an *UnsupportedError.
+// Parameters are what layers read as weight, bias, scale, shift or slope, and
+// tensors that are named like parameters; TrainConstants adds the others. They
+// are named after the file's with slashes for dots; layers that share a tensor
+// share the parameter. What is left are constants, which a note counts. An
+// operator that cannot be translated is an *UnsupportedError.
 func ImportModel(m *onnx.Model, o ImportOptions) (*Imported, error) {
 	if o.Init != Keep && o.Init != Random {
 		return nil, fmt.Errorf("student: initialisation %v; there are %v and %v", o.Init, Keep, Random)
@@ -136,6 +143,7 @@ func ImportModel(m *onnx.Model, o ImportOptions) (*Imported, error) {
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
 	p.need(p.logits)
+	p.planParameters(o.TrainConstants)
 	p.planNormalisation(o.UnfoldBatchNorm)
 	model := &Model{
 		architecture: Architecture{Name: p.title(), Build: p.build},
@@ -151,6 +159,7 @@ func ImportModel(m *onnx.Model, o ImportOptions) (*Imported, error) {
 	if _, err := model.build(2, Train, false); err != nil {
 		return nil, fmt.Errorf("%w (one image alone can be computed: the file seems to be made for a batch of 1)", err)
 	}
+	p.noteConstants()
 	p.noteInit(model, o)
 	return &Imported{Model: model, Notes: p.notes}, nil
 }
@@ -198,6 +207,7 @@ type program struct {
 	held     int64          // bytes of the constants
 	maker    map[string]int // which call makes a value
 	readers  map[string]int // how many operands are the value
+	reader   map[string]int // the first call of which the value is an operand
 	needed   []bool         // calls that the outputs depend on
 	notes    []string
 	input    *onnx.Value // of a student: the image
@@ -206,6 +216,12 @@ type program struct {
 	wantTaps []string
 	taps     []tapValue // of a student, once it has been built
 	built    bool
+
+	learns   map[string]bool // constants that are parameters wherever they stand
+	trainAll bool            // those that are not named so, too
+	weighed  map[string]bool // values that a layer's weights have had a part in
+	masks    map[string]bool // constants that hide something and are not learned, once it has been asked
+	kept     []string        // constants that are no parameters, with their shapes, once it has been built
 
 	head    int          // the call of the last layer, -1 where none was found
 	replace bool         // by a fresh one
@@ -228,13 +244,17 @@ func readProgram(m *onnx.Model) (*program, error) {
 		return nil, err
 	}
 	p := &program{
-		Program: r, maker: map[string]int{}, readers: map[string]int{}, needed: make([]bool, len(r.Calls)),
+		Program: r, maker: map[string]int{}, readers: map[string]int{}, reader: map[string]int{}, needed: make([]bool, len(r.Calls)),
+		learns: map[string]bool{}, weighed: map[string]bool{}, masks: map[string]bool{},
 		notes: slices.Clone(r.Notes), head: -1, passed: map[int]bool{}, unfold: map[int]bool{},
 	}
 	for i, c := range r.Calls {
 		for _, v := range c.Inputs {
-			if v != "" {
-				p.readers[v]++
+			if v == "" {
+				continue
+			}
+			if p.readers[v]++; p.readers[v] == 1 {
+				p.reader[v] = i
 			}
 		}
 		for _, v := range c.Outputs {
@@ -620,8 +640,7 @@ func (im *importing) run() {
 		}
 	}()
 	for name, t := range im.Constants {
-		n, err := t.Len()
-		im.values[name] = value{constant: t, name: name, learned: err == nil && n > 1 && t.Type.Float()}
+		im.values[name] = value{constant: t, name: name, learned: im.learns[name]}
 	}
 	for i := range im.Calls {
 		if !im.needed[i] || im.b.err != nil {
@@ -641,6 +660,7 @@ func (im *importing) run() {
 			if v.constant != nil {
 				v.name = name
 			}
+			v.weighed = im.weighed[name]
 			im.values[name] = v
 		}
 	}
@@ -688,8 +708,7 @@ func (im *importing) translate(c *importer.Call) ([]value, error) {
 			values := make([]value, len(out))
 			for i, t := range out {
 				if t != nil {
-					n, err := t.Len()
-					values[i] = value{constant: t, learned: learned && err == nil && n > 1 && t.Type.Float()}
+					values[i] = value{constant: t, learned: learned && t.Type.Float()}
 					im.folded += int64(len(t.Data))
 				}
 			}

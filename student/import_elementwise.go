@@ -186,9 +186,7 @@ func importPRelu(im *importing, c *importer.Call) ([]value, error) {
 	case !ok:
 		return nil, im.unsupported(c, "it has no slope")
 	}
-	if k, one := im.scalar(s); one && im.rank(s) <= x.Dims() {
-		return im.pointwise(im.op(op.LeakyReLU(x, k)))
-	}
+	s = im.asWeight(s)
 	shape := inFile(x.Shape())
 	if to, err := broadcastShape(shape, im.fileShape(s)); err != nil || !slices.Equal(to, shape) {
 		return nil, im.unsupported(c, fmt.Sprintf("slopes of shape %v do not stretch to its input's %v", im.fileShape(s), shape))
@@ -261,11 +259,12 @@ func importAdd(im *importing, c *importer.Call) ([]value, error) {
 	if a.constant != nil {
 		a, b = b, a
 	}
-	return im.sum(a, b)
+	return im.sum(a, im.asAttention(c, b))
 }
 
 // sum adds b to a.
 func (im *importing) sum(a, b value) ([]value, error) {
+	b = im.asChannels(a, b)
 	if x, k, ok := im.number(a, b); ok {
 		return im.plus(x, k)
 	}
@@ -309,7 +308,7 @@ func importMul(im *importing, c *importer.Call) ([]value, error) {
 	if x, k, ok := im.number(a, b); ok {
 		return im.times(x, k)
 	}
-	return im.together(op.Mul, a, b)
+	return im.together(op.Mul, a, im.asChannels(a, b))
 }
 
 // once returns the call of an operator that makes a value which is read once; nil
@@ -496,6 +495,7 @@ func nary(join func(im *importing, a, b value) ([]value, error)) translator {
 			if err != nil || len(joined) == 0 {
 				return nil, err
 			}
+			joined[0].weighed = total.weighed || v.weighed
 			total = joined[0]
 		}
 		return im.give(im.node(total), value{})

@@ -404,7 +404,7 @@ func importGemm(im *importing, c *importer.Call) ([]value, error) {
 		return nil, im.unsupported(c, "it wants two matrices")
 	}
 	alpha, beta := float64(c.Node.Float("alpha", 1)), float64(c.Node.Float("beta", 1))
-	x := im.node(a)
+	x := im.node(im.asWeight(a))
 	if c.Node.Int("transA", 0) != 0 {
 		x = im.transpose(x, 1, 0)
 	}
@@ -433,6 +433,7 @@ func importGemm(im *importing, c *importer.Call) ([]value, error) {
 	if !ok || y == nil {
 		return im.give(y, value{})
 	}
+	v = im.asWeight(v)
 	if s := im.fileShape(v); beta == 1 && (fresh > 0 || slices.Equal(s, []int{d[1]}) && v.constant != nil) {
 		return im.give(im.bias(c, y, v, d[1]), value{})
 	}
@@ -509,6 +510,7 @@ func importMatMul(im *importing, c *importer.Call) ([]value, error) {
 		}
 		return im.give(im.dense(x, im.flippedParameter(b, Weight)), value{})
 	}
+	a, b = im.matrix(a), im.matrix(b)
 	sa, sb := im.fileShape(a), im.fileShape(b)
 	// A vector on the left is a row, on the right a column; the axis goes again.
 	row, column := ra == 1, rb == 1
@@ -536,6 +538,15 @@ func importMatMul(im *importing, c *importer.Call) ([]value, error) {
 		out = append(out, sb[len(sb)-1])
 	}
 	return im.give(im.reshape(z, out...), value{})
+}
+
+// matrix makes a constant factor of a product one that is learned: a weight
+// where it is a matrix.
+func (im *importing) matrix(v value) value {
+	if v = im.asWeight(v); v.learned && im.rank(v) == 2 {
+		return value{node: im.parameter(v, Weight)}
+	}
+	return v
 }
 
 // stretched returns v in the shape s, a matrix at its end, with the leading axes

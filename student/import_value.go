@@ -33,9 +33,12 @@ type value struct {
 	// name is the constant's in the file.
 	name string
 
-	// learned tells a constant that training may change: a floating-point tensor
-	// of more than one element that the file holds, perhaps laid out otherwise.
+	// learned tells a constant that training may change, see planParameters:
+	// a tensor of real numbers that the file holds, perhaps laid out otherwise.
 	learned bool
+
+	// weighed tells a value that a layer's weights have had a part in.
+	weighed bool
 }
 
 // importing is the translation of a file's nodes onto a builder. Like the
@@ -250,9 +253,10 @@ func (im *importing) floats(c *importer.Call, i int) ([]float64, error) {
 	return f, nil
 }
 
-// scalar returns the number that v is, where it is a constant of one element.
+// scalar returns the number that v is, where it is a constant of one element
+// that is not learned.
 func (im *importing) scalar(v value) (float64, bool) {
-	if v.constant == nil {
+	if v.constant == nil || v.learned {
 		return 0, false
 	}
 	f, err := numbers(v.constant)
@@ -326,7 +330,7 @@ func (im *importing) node(v value) *gorgonia.Node {
 	if v.node != nil || v.constant == nil || im.b.err != nil {
 		return v.node
 	}
-	if v.learned {
+	if v.learned && im.trainable(v) {
 		return im.parameter(v, Free)
 	}
 	dims := im.fileShape(v)
@@ -345,6 +349,9 @@ func (im *importing) node(v value) *gorgonia.Node {
 		name := im.unique(readable(v.name), im.label()+"/constant")
 		n = im.b.fixed(name, inGorgonia(shape), toGorgonia(f, shape))
 		im.made[key] = n
+		if im.b.create && len(f) > 1 && v.constant.Type.Float() {
+			im.kept = append(im.kept, fmt.Sprint(name, " ", dims))
+		}
 	}
 	return im.reshape(n, dims...)
 }
@@ -581,8 +588,8 @@ func withDims(t *onnx.Tensor, dims []int) *onnx.Tensor {
 }
 
 // channels returns v as the vector [C] that runs along the last axis of x
-// [..., C], which in an image are the channels; false where it is no constant of
-// that form.
+// [..., C], which in an image are the channels; false where it is no learned
+// constant of that form.
 func (im *importing) channels(x *gorgonia.Node, v value, kind Kind) (*gorgonia.Node, bool) {
 	if x == nil || v.constant == nil || !v.learned || x.Dims() < 2 {
 		return nil, false

@@ -37,7 +37,9 @@ type NetOptions struct {
 	// more open than the first axis, by the input's name.
 	Shapes map[string][]int
 
-	// Trainable makes the file's tensors parameters, which Net.Params lists.
+	// Trainable makes the file's tensors parameters, which Net.Params lists: all
+	// that are of real numbers and have more than one element, as
+	// ImportOptions.TrainConstants does.
 	// Without it a graph has none, which leaves gorgonia.Grad less to do.
 	Trainable bool
 }
@@ -83,6 +85,7 @@ func ImportNet(m *onnx.Model, o NetOptions) (*Net, error) {
 		names = append(names, v.Name)
 	}
 	p.need(names...)
+	p.planParameters(o.Trainable)
 	model := &Model{architecture: Architecture{Name: p.title()}, dtype: tensor.Float32, byName: map[string]*Param{}}
 	b := newBuilder(model, gorgonia.NewGraph(), Infer, true)
 	im := newImporting(p, b)

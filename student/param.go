@@ -20,7 +20,7 @@ const (
 	Scale               // batch normalisation's factor [C]
 	Shift               // batch normalisation's summand [C]
 	Running             // batch normalisation's running statistics [2, C]: means, then variances
-	Free                // a tensor of an imported network that is none of these: a class token, a layer's scale, PRelu's slopes
+	Free                // a tensor of an imported network that is none of these: a class token, a gain, PRelu's slopes
 )
 
 // String returns the last part of the names of parameters of this kind.

@@ -47,6 +47,7 @@ var settings = map[string][]string{
 	// Of package student.
 	"ImportOptions.ReplaceHead":     {"replace-head"},
 	"ImportOptions.UnfoldBatchNorm": {"unfold-bn"},
+	"ImportOptions.TrainConstants":  {"train-constants"},
 }
 
 // nameable is a text in quotes, which is somebody's name for something, or a

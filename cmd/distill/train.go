@@ -77,7 +77,8 @@ func trainFlags() []cli.Flag {
 		&cli.Float64Flag{Name: "lr", Category: "Recipe", Value: d.Training.LearningRate, Usage: "learning rate at its highest"},
 		&cli.Float64Flag{Name: "momentum", Category: "Recipe", Value: d.Training.Momentum, Usage: "of sgd"},
 		&cli.BoolFlag{Name: "nesterov", Category: "Recipe", Value: d.Training.Nesterov, Usage: "Nesterov momentum"},
-		&cli.Float64Flag{Name: "weight-decay", Category: "Recipe", Value: d.Training.WeightDecay, Usage: "on every trainable parameter"},
+		&cli.Float64Flag{Name: "weight-decay", Category: "Recipe", Value: d.Training.WeightDecay, Usage: "on the parameters that --decay says"},
+		&cli.StringFlag{Name: "decay", Category: "Recipe", DefaultText: "all; weights where --student is a file", Usage: "`WHICH` parameters --weight-decay shrinks: " + oneOf(pipeline.Decays) + ", which leaves out biases, normalisations, slopes, gains and tokens"},
 		&cli.Float64Flag{Name: "clip-norm", Category: "Recipe", Value: d.Training.ClipNorm, Usage: "largest global gradient norm; 0 is off"},
 		&cli.StringFlag{Name: "schedule", Category: "Recipe", Value: d.Training.Schedule, Usage: "of the learning rate, `NAME`: " + oneOf(pipeline.Schedules)},
 		&cli.Float64Flag{Name: "warm-up", Category: "Recipe", Value: d.Training.WarmUp, Usage: "share of the steps in which the rate rises; 0 is none (one-cycle: 0.3)"},
@@ -100,6 +101,7 @@ func trainFlags() []cli.Flag {
 		&cli.StringFlag{Name: "init", Category: "Student from a file", DefaultText: pipeline.InitKeep, Usage: "where its parameters start, `NAME`: " + oneOf(pipeline.Inits)},
 		&cli.BoolFlag{Name: "replace-head", Category: "Student from a file", Usage: "a new classifier where the file's has another number of classes than the data"},
 		&cli.BoolFlag{Name: "unfold-bn", Category: "Student from a file", Usage: "batch normalisation again behind convolutions that it was folded into"},
+		&cli.BoolFlag{Name: "train-constants", Category: "Student from a file", Usage: "train what else of real numbers it computes with, too: what normalises its image, tables, grids"},
 
 		&cli.StringSliceFlag{Name: "taps", Category: "Teacher and student", Usage: "`VALUES` of the teacher's graph to learn from; see distill inspect (default: suggested)"},
 		&cli.StringSliceFlag{Name: "student-taps", Category: "Teacher and student", Usage: "the student's `TAPS`, in the order of --taps (default: paired by resolution)"},
@@ -237,6 +239,7 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		{"init", func() error { config.Student.Init = c.String("init"); return nil }},
 		{"replace-head", func() error { config.Student.ReplaceHead = c.Bool("replace-head"); return nil }},
 		{"unfold-bn", func() error { config.Student.UnfoldBatchNorm = c.Bool("unfold-bn"); return nil }},
+		{"train-constants", func() error { config.Student.TrainConstants = c.Bool("train-constants"); return nil }},
 		{"student-taps", func() error { config.Student.Taps = c.StringSlice("student-taps"); return nil }},
 		{"preprocess", func() error { config.Student.Preprocess = c.String("preprocess"); return nil }},
 		{"alpha", func() error { config.Loss.Alpha = c.Float64("alpha"); return nil }},
@@ -256,6 +259,7 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		{"momentum", func() error { config.Training.Momentum = c.Float64("momentum"); return nil }},
 		{"nesterov", func() error { config.Training.Nesterov = c.Bool("nesterov"); return nil }},
 		{"weight-decay", func() error { config.Training.WeightDecay = c.Float64("weight-decay"); return nil }},
+		{"decay", func() error { config.Training.Decay = c.String("decay"); return nil }},
 		{"clip-norm", func() error { config.Training.ClipNorm = c.Float64("clip-norm"); return nil }},
 		{"schedule", func() error { config.Training.Schedule = c.String("schedule"); return nil }},
 		{"warm-up", func() error { config.Training.WarmUp = c.Float64("warm-up"); return nil }},
@@ -273,6 +277,9 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		if c.IsSet(s.name) {
 			errs = append(errs, s.set())
 		}
+	}
+	if config.Student.IsFile() && !c.IsSet("config") && !c.IsSet("decay") {
+		config.Training.Decay = pipeline.DecayWeights
 	}
 	if folder, err := cacheFolder(c, pipeline.NoCache); err != nil {
 		errs = append(errs, err)
