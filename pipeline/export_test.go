@@ -61,7 +61,7 @@ func drawn(t *testing.T, name string, image student.Shape) *student.Model {
 func noiseImages(image student.Shape, n int) labelled {
 	r := rand.New(rand.NewPCG(1, 2))
 	b := data.Batch{
-		Pixels: make([]uint8, n*image.H*image.W*image.C), N: n, H: image.H, W: image.W, C: image.C, Valid: n,
+		Pixels: make([]uint8, n*image.H*image.W*image.C), N: n, H: image.H, W: image.W, C: image.C,
 		Labels: make([]int, n), Samples: make([]uint64, n),
 	}
 	for i := range b.Pixels {

@@ -211,7 +211,7 @@ func takeEvenly(ctx context.Context, split *data.Split, n int) (labelled, error)
 func newBatch(split *data.Split, n int) data.Batch {
 	h, w, c := split.Shape()
 	return data.Batch{
-		Pixels: make([]uint8, n*h*w*c), N: n, H: h, W: w, C: c, Valid: n,
+		Pixels: make([]uint8, n*h*w*c), N: n, H: h, W: w, C: c,
 		Labels: make([]int, n), Samples: make([]uint64, n),
 	}
 }

@@ -93,6 +93,9 @@ func epochConfig(cache string) pipeline.Config {
 	c := pipeline.Default()
 	c.Data.Path = "bench" // the images are in memory
 	c.Teacher.Path, c.Teacher.Preprocess = benchTeacher(), "cifar10"
+	for i := range benchClasses { // noise has no classes that a teacher could know by name
+		c.Teacher.Classes = append(c.Teacher.Classes, i)
+	}
 	c.Student.Architecture, c.Student.Preprocess = "wrn-16-1", "cifar10"
 	c.Training.Batch, c.Training.LearningRate, c.Training.Augment.Views = benchBatch, 0.05, 2
 	c.Resources.Cache = cache

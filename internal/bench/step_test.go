@@ -213,7 +213,7 @@ var mapSizes = []int{32, 16, 8}
 // someSample is a batch of no meaning, and what a teacher might say of it.
 func someSample(teacher bool) *pipeline.Sample {
 	s := &pipeline.Sample{Batch: data.Batch{
-		Pixels: make([]uint8, benchBatch*32*32*3), N: benchBatch, H: 32, W: 32, C: 3, Valid: benchBatch,
+		Pixels: make([]uint8, benchBatch*32*32*3), N: benchBatch, H: 32, W: 32, C: 3,
 		Labels: make([]int, benchBatch), Samples: make([]uint64, benchBatch),
 	}}
 	noise := uint32(1)

@@ -22,7 +22,7 @@ func evenly(t *testing.T, split *data.Split, n, batch int) []data.Batch {
 	h, w, c := split.Shape()
 	var batches []data.Batch
 	for from := 0; from < n; from += batch {
-		b := data.Batch{Pixels: make([]uint8, batch*h*w*c), N: batch, Valid: batch, H: h, W: w, C: c, Labels: make([]int, batch)}
+		b := data.Batch{Pixels: make([]uint8, batch*h*w*c), N: batch, H: h, W: w, C: c, Labels: make([]int, batch)}
 		for j := range batch {
 			i := (from + j) * split.Len() / n
 			if err := split.Read(i, b.Pixels[j*h*w*c:(j+1)*h*w*c]); err != nil {

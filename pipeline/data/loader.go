@@ -25,12 +25,9 @@ type LoaderConfig struct {
 	// recorded and replayed. 0 draws a new view each epoch.
 	Views int
 	// DropLast leaves out the last samples of an epoch where they do not fill a
-	// batch, as training with a graph of fixed size wants.
+	// batch, as training with a graph of fixed size wants. Without it the last batch
+	// is short.
 	DropLast bool
-	// PadLast fills the last batch with repetitions of its first sample; Valid says
-	// how many count. It is for evaluation with a graph of fixed size. With neither,
-	// the last batch is short.
-	PadLast bool
 	// Workers is the number of goroutines making batches; 0 is GOMAXPROCS.
 	Workers int
 	// Prefetch bounds the batches being made or waiting; 0 is Workers + 1.
@@ -40,9 +37,8 @@ type LoaderConfig struct {
 // Batch is some samples of a split. It belongs to whoever received it.
 type Batch struct {
 	Pixels  []uint8  // [N, H, W, C], 0..255
-	N       int      // samples, repetitions included
+	N       int      // samples
 	H, W, C int      // of each sample
-	Valid   int      // samples that count, the first ones; N unless LoaderConfig.PadLast
 	Labels  []int    // [N], indices into Set.Classes
 	Samples []uint64 // [N], identities, see Split.ID
 	Indices []int    // [N], positions in the split
@@ -101,8 +97,6 @@ func NewLoader(s *Split, cfg LoaderConfig) (*Loader, error) {
 		return nil, fmt.Errorf("data: batches of %d samples; a batch has at least 1", cfg.Batch)
 	case cfg.Views < 0:
 		return nil, fmt.Errorf("data: %d views; give 0 (a new one each epoch) or more", cfg.Views)
-	case cfg.DropLast && cfg.PadLast:
-		return nil, fmt.Errorf("data: the last batch is to be dropped and padded; choose one")
 	case cfg.Workers < 0 || cfg.Prefetch < 0:
 		return nil, fmt.Errorf("data: %d workers, %d batches ahead; give 0 (default) or more", cfg.Workers, cfg.Prefetch)
 	case cfg.DropLast && s.Len() > 0 && s.Len() < cfg.Batch:
@@ -264,16 +258,11 @@ func (l *Loader) make(ctx context.Context, v visit, n int, s *loaderScratch) (Ba
 		return Batch{}, err
 	}
 	first := n * l.cfg.Batch
-	valid := min(l.cfg.Batch, len(v.order)-first)
-	size := valid
-	if l.cfg.PadLast {
-		size = l.cfg.Batch
-	}
-	b := l.batch(size)
-	b.Valid, b.Epoch, b.Index, b.View = valid, v.epoch, n, v.view
+	b := l.batch(min(l.cfg.Batch, len(v.order)-first))
+	b.Epoch, b.Index, b.View = v.epoch, n, v.view
 	h, w, c := b.H, b.W, b.C
 	bytes := h * w * c
-	for row := range valid {
+	for row := range b.N {
 		if err := ctx.Err(); err != nil {
 			return Batch{}, err
 		}
@@ -299,10 +288,6 @@ func (l *Loader) make(ctx context.Context, v visit, n int, s *loaderScratch) (Ba
 		case &src[0] != &dst[0]:
 			copy(dst, src)
 		}
-	}
-	for row := valid; row < size; row++ {
-		copy(b.Pixels[row*bytes:(row+1)*bytes], b.Pixels[:bytes])
-		b.Labels[row], b.Samples[row], b.Indices[row] = b.Labels[0], b.Samples[0], b.Indices[0]
 	}
 	return b, nil
 }

@@ -23,14 +23,6 @@ func Names() []string {
 	return names
 }
 
-// Draw draws image number index of the set named by seed. The pixels are
-// [Size, Size, Channels], the label is the digit in the middle. Any index is
-// valid, also a negative one; the set has no end.
-func Draw(seed uint64, index int) (pixels []uint8, label int) {
-	pixels = make([]uint8, Bytes)
-	return pixels, draw(pixels, seed, index)
-}
-
 // Label returns the label of image number index without drawing the image.
 func Label(seed uint64, index int) int {
 	block, place := floorDiv(index, Classes)
@@ -77,7 +69,8 @@ func Set(seed uint64, n int) Images {
 	return set
 }
 
-// draw fills pixels with image number index and returns its label.
+// draw fills pixels with image number index and returns its label. Any index is
+// valid, also a negative one; the set has no end.
 func draw(pixels []uint8, seed uint64, index int) int {
 	label := Label(seed, index)
 	s := newStream(seed, index)

@@ -28,7 +28,7 @@ func TestDrawIsTheSameEverywhere(t *testing.T) {
 		t.Run(fmt.Sprintf("seed %d from %d", c.seed, c.first), func(t *testing.T) {
 			sum := sha256.New()
 			for i := range 100 {
-				pixels, label := Draw(c.seed, c.first+i)
+				pixels, label := drawOne(c.seed, c.first+i)
 				sum.Write(pixels)
 				sum.Write([]byte{uint8(label)})
 			}
@@ -39,18 +39,24 @@ func TestDrawIsTheSameEverywhere(t *testing.T) {
 	}
 }
 
-func TestSetHoldsWhatDrawDraws(t *testing.T) {
+// drawOne draws an image by itself.
+func drawOne(seed uint64, index int) (pixels []uint8, label int) {
+	pixels = make([]uint8, Bytes)
+	return pixels, draw(pixels, seed, index)
+}
+
+func TestSetHoldsWhatIsDrawn(t *testing.T) {
 	set := Set(5, 57)
 	if set.Len() != 57 || len(set.Pixels) != 57*Bytes {
 		t.Fatalf("the set holds %d labels and %d bytes, want 57 and %d", set.Len(), len(set.Pixels), 57*Bytes)
 	}
 	for i, got := range set.Labels {
-		pixels, label := Draw(5, i)
+		pixels, label := drawOne(5, i)
 		if got != label || got != Label(5, i) {
 			t.Errorf("image %d: label %d in the set, %d drawn, %d told", i, got, label, Label(5, i))
 		}
 		if !slices.Equal(set.Image(i), pixels) {
-			t.Errorf("image %d differs between Set and Draw", i)
+			t.Errorf("image %d differs in the set and drawn alone", i)
 		}
 	}
 	longer := Set(5, 80)
@@ -104,7 +110,7 @@ func TestNames(t *testing.T) {
 func TestImagesShowTheirLabel(t *testing.T) {
 	const known, asked = 3000, 300
 	set := Set(11, known+asked)
-	grey := make([][]float32, set.Len())
+	grey := make([][]float32, len(set.Labels))
 	for i := range grey {
 		grey[i] = standardised(set.Image(i))
 	}
@@ -153,7 +159,7 @@ func standardised(pixels []uint8) []float32 {
 
 func TestNoImageIsFlat(t *testing.T) {
 	set := Set(12, 1000)
-	for i := range set.Len() {
+	for i := range len(set.Labels) {
 		low, high := uint8(255), uint8(0)
 		for _, v := range set.Image(i) {
 			low, high = min(low, v), max(high, v)

@@ -70,19 +70,15 @@ type Hook[S any] func(*State[S]) error
 // is not called.
 //
 // A compiled network computes forward, criterion and backward in one pass, so
-// OnForward, OnForwardCriterion, OnBackwardCriterion and OnBackward are called
-// one after the other when it is done; the last two only when training.
+// torchnet's four points after each of these are one, OnForward.
 type Hooks[S any] struct {
-	OnStart             Hook[S]
-	OnStartEpoch        Hook[S]
-	OnSample            Hook[S]
-	OnForward           Hook[S]
-	OnForwardCriterion  Hook[S]
-	OnBackwardCriterion Hook[S]
-	OnBackward          Hook[S]
-	OnUpdate            Hook[S]
-	OnEndEpoch          Hook[S]
-	OnEnd               Hook[S]
+	OnStart      Hook[S]
+	OnStartEpoch Hook[S]
+	OnSample     Hook[S]
+	OnForward    Hook[S]
+	OnUpdate     Hook[S]
+	OnEndEpoch   Hook[S]
+	OnEnd        Hook[S]
 }
 
 // Engine runs the loop and calls the hooks. The zero value has no hooks and is
@@ -106,16 +102,13 @@ func (e *Engine[S]) call(s *State[S], point func(*Hooks[S]) Hook[S]) error {
 	return nil
 }
 
-func onStart[S any](h *Hooks[S]) Hook[S]             { return h.OnStart }
-func onStartEpoch[S any](h *Hooks[S]) Hook[S]        { return h.OnStartEpoch }
-func onSample[S any](h *Hooks[S]) Hook[S]            { return h.OnSample }
-func onForward[S any](h *Hooks[S]) Hook[S]           { return h.OnForward }
-func onForwardCriterion[S any](h *Hooks[S]) Hook[S]  { return h.OnForwardCriterion }
-func onBackwardCriterion[S any](h *Hooks[S]) Hook[S] { return h.OnBackwardCriterion }
-func onBackward[S any](h *Hooks[S]) Hook[S]          { return h.OnBackward }
-func onUpdate[S any](h *Hooks[S]) Hook[S]            { return h.OnUpdate }
-func onEndEpoch[S any](h *Hooks[S]) Hook[S]          { return h.OnEndEpoch }
-func onEnd[S any](h *Hooks[S]) Hook[S]               { return h.OnEnd }
+func onStart[S any](h *Hooks[S]) Hook[S]      { return h.OnStart }
+func onStartEpoch[S any](h *Hooks[S]) Hook[S] { return h.OnStartEpoch }
+func onSample[S any](h *Hooks[S]) Hook[S]     { return h.OnSample }
+func onForward[S any](h *Hooks[S]) Hook[S]    { return h.OnForward }
+func onUpdate[S any](h *Hooks[S]) Hook[S]     { return h.OnUpdate }
+func onEndEpoch[S any](h *Hooks[S]) Hook[S]   { return h.OnEndEpoch }
+func onEnd[S any](h *Hooks[S]) Hook[S]        { return h.OnEnd }
 
 // Train runs epochs from s.Epoch (and, within it, from batch s.Batch) until
 // s.Epoch reaches s.MaxEpoch. When ctx ends it finishes the step in flight and
@@ -165,10 +158,8 @@ func (e *Engine[S]) step(s *State[S], sample S) error {
 		return fmt.Errorf("engine: epoch %d, batch %d: %w", s.Epoch+1, s.Batch, err)
 	}
 	s.Output = out
-	for _, point := range []func(*Hooks[S]) Hook[S]{onForward[S], onForwardCriterion[S], onBackwardCriterion[S], onBackward[S]} {
-		if err := e.call(s, point); err != nil {
-			return err
-		}
+	if err := e.call(s, onForward); err != nil {
+		return err
 	}
 	if err := s.Network.Update(s.LR); err != nil {
 		return fmt.Errorf("engine: epoch %d, batch %d: %w", s.Epoch+1, s.Batch, err)
@@ -179,8 +170,8 @@ func (e *Engine[S]) step(s *State[S], sample S) error {
 }
 
 // Test runs one pass of s.Iterator (epoch 0, from its first batch) without
-// backward pass or update: OnStart, then OnSample, OnForward and
-// OnForwardCriterion for each batch, then OnEnd.
+// backward pass or update: OnStart, then OnSample and OnForward for each batch,
+// then OnEnd.
 func (e *Engine[S]) Test(ctx context.Context, s *State[S]) error {
 	s.Training = false
 	if err := e.call(s, onStart); err != nil {
@@ -200,10 +191,8 @@ func (e *Engine[S]) Test(ctx context.Context, s *State[S]) error {
 		if s.Output, err = s.Network.Compute(sample, false); err != nil {
 			return fmt.Errorf("engine: test batch %d: %w", s.Batch, err)
 		}
-		for _, point := range []func(*Hooks[S]) Hook[S]{onForward[S], onForwardCriterion[S]} {
-			if err := e.call(s, point); err != nil {
-				return err
-			}
+		if err := e.call(s, onForward); err != nil {
+			return err
 		}
 		s.Batch++
 	}

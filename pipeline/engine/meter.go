@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"time"
 )
 
 // Meter accumulates In and gives a Value; Reset forgets everything.
@@ -15,11 +14,10 @@ type Meter[In, Value any] interface {
 }
 
 var (
-	_ Meter[Weighted, Average]  = (*AverageValueMeter)(nil)
-	_ Meter[Scores, float64]    = (*ClassErrorMeter)(nil)
-	_ Meter[Scores, []float64]  = (*APMeter)(nil)
-	_ Meter[Scores, [][]int]    = (*ConfusionMeter)(nil)
-	_ Meter[int, time.Duration] = (*TimeMeter)(nil)
+	_ Meter[Weighted, Average] = (*AverageValueMeter)(nil)
+	_ Meter[Scores, float64]   = (*ClassErrorMeter)(nil)
+	_ Meter[Scores, []float64] = (*APMeter)(nil)
+	_ Meter[Scores, [][]int]   = (*ConfusionMeter)(nil)
 )
 
 // Weighted is a value that stands for N samples, such as a batch's mean loss.
@@ -202,36 +200,4 @@ func ArgMax(v []float32) int {
 		}
 	}
 	return best
-}
-
-// TimeMeter measures wall time since the first Add or Reset. With Unit it
-// gives the time per unit added.
-type TimeMeter struct {
-	Unit  bool
-	start time.Time
-	units int
-}
-
-// Add implements Meter: n units of work are done.
-func (m *TimeMeter) Add(n int) {
-	if m.start.IsZero() {
-		m.start = time.Now()
-	}
-	m.units += n
-}
-
-// Reset implements Meter and starts the clock.
-func (m *TimeMeter) Reset() { m.start, m.units = time.Now(), 0 }
-
-// Value implements Meter; zero before the clock was started, and per unit when
-// no unit was added.
-func (m *TimeMeter) Value() time.Duration {
-	if m.start.IsZero() || (m.Unit && m.units == 0) {
-		return 0
-	}
-	d := time.Since(m.start)
-	if m.Unit {
-		d /= time.Duration(m.units)
-	}
-	return d
 }
