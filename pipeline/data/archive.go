@@ -2,7 +2,6 @@ package data
 
 import (
 	"archive/tar"
-	"archive/zip"
 	"bufio"
 	"bytes"
 	"compress/gzip"
@@ -18,7 +17,6 @@ import (
 var (
 	_ container = (*tarFile)(nil)
 	_ container = (*heldFiles)(nil)
-	_ container = (*zipFile)(nil)
 )
 
 // tarFile is an uncompressed tar: its entries are re-read by offset.
@@ -31,19 +29,11 @@ type tarFile struct {
 // entries that may be data are kept in memory as they are encoded.
 type heldFiles struct{ list []file }
 
-// zipFile is a zip: each entry is found by the central directory and inflated
-// when it is wanted.
-type zipFile struct {
-	f    *os.File
-	zip  *zip.Reader
-	list []file // ref is the index in zip.File
-}
-
 // openTar lists an uncompressed tar and takes over f.
 func openTar(ctx context.Context, f *os.File, l *listing) (*tarFile, error) {
 	t := &tarFile{f: f}
 	at := func() (int64, error) { return f.Seek(0, io.SeekCurrent) }
-	list, err := walkTar(ctx, f, at, l, func(e *file, _ *tar.Reader) error {
+	list, err := walkTar(ctx, f, at, l, &linker{}, func(e *file, _ *tar.Reader) error {
 		var err error
 		e.ref, err = at()
 		return err
@@ -75,16 +65,15 @@ func (t *tarFile) Close() error { return t.f.Close() }
 // openTarGz reads a gzip-compressed tar to its end, keeping at most limit bytes of
 // content. f is not needed afterwards.
 func openTarGz(ctx context.Context, f *os.File, l *listing, limit int64) (*heldFiles, error) {
-	z, err := gzip.NewReader(bufio.NewReaderSize(f, 1<<20))
+	in := &expansion{packed: &interruptible{ctx: ctx, r: f}, most: limit}
+	z, err := gzip.NewReader(bufio.NewReaderSize(counter{in.packed, &in.taken}, 1<<20))
 	if err != nil {
 		return nil, err
 	}
-	// Skipped entries cost time, not memory; this bounds the time.
-	r := &io.LimitedReader{R: z, N: 64*limit + 1<<30}
+	in.Reader = z
 	var held int64
-	var read int64
-	at := func() (int64, error) { return read, nil }
-	list, err := walkTar(ctx, counter{r, &read}, at, l, func(e *file, t *tar.Reader) error {
+	at := func() (int64, error) { return in.given, nil }
+	list, err := walkTar(ctx, in, at, l, &linker{lost: true}, func(e *file, t *tar.Reader) error {
 		held += e.size
 		if held > limit {
 			return fmt.Errorf("its files need more than %d bytes of memory when decompressed; "+
@@ -101,10 +90,7 @@ func openTarGz(ctx context.Context, f *os.File, l *listing, limit int64) (*heldF
 		return err
 	})
 	if err == nil {
-		_, err = io.Copy(io.Discard, r) // to the checksum
-	}
-	if err == nil && r.N == 0 {
-		err = fmt.Errorf("it decompresses to more than %d bytes", 64*limit+1<<30)
+		_, err = io.Copy(io.Discard, in) // to the checksum
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("the archive was cut short: %w", err)
@@ -123,6 +109,31 @@ func (h *heldFiles) open(e *file) (io.ReadCloser, error) {
 
 func (h *heldFiles) Close() error { return nil }
 
+// expansion reads what a gzip stream inflates to and stops where that is out of
+// proportion. What is kept is bounded by itself; what is passed over takes time:
+// at Deflate's best, a thousandfold, a file of 100 MB keeps a core busy for
+// minutes.
+type expansion struct {
+	io.Reader
+	packed       io.Reader
+	taken, given int64 // bytes read from packed, and inflated
+	most         int64 // of what may be kept
+}
+
+const (
+	passedFree  = 1 << 30 // bytes that may be inflated and passed over in any case,
+	passedRatio = 16      // and for each byte of the archive: texts shrink to a tenth
+)
+
+func (e *expansion) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	e.given += int64(n)
+	if e.given > e.most+passedFree+passedRatio*e.taken {
+		return n, fmt.Errorf("%d bytes of it decompress to more than %d, nearly all of them no images; unpack it and leave them out", e.taken, e.given)
+	}
+	return n, err
+}
+
 // counter counts the bytes read.
 type counter struct {
 	io.Reader
@@ -138,7 +149,7 @@ func (c counter) Read(p []byte) (int, error) {
 // walkTar lists the regular files of a tar that l keeps, calling found with
 // each while the reader stands at its content. at tells the position in r:
 // tar.Reader does not read ahead, so after Next it is the entry's first byte.
-func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *listing, found func(*file, *tar.Reader) error) ([]file, error) {
+func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *listing, links *linker, found func(*file, *tar.Reader) error) ([]file, error) {
 	t := tar.NewReader(r)
 	var list []file
 	byName := map[string]int{}
@@ -158,7 +169,7 @@ func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *list
 			if end >= 0 && here < end+tarBlock {
 				return nil, fmt.Errorf("the archive has no end after %s; it was cut short", last)
 			}
-			return sortFiles(list), nil
+			return links.follow(sortFiles(list), l)
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // entryName judges paths
 			if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -178,20 +189,26 @@ func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *list
 		if err != nil {
 			return nil, err
 		}
-		if !ok || l.hide(name) {
+		e := file{name: name, size: h.Size, ref: here}
+		switch {
+		case !ok:
 			continue
-		}
-		if h.Typeflag == tar.TypeDir {
+		case l.hide(name):
+			links.passTar(h, e)
+			continue
+		case h.Typeflag == tar.TypeDir:
 			l.folder(name)
 			continue
-		}
-		if !l.keep(name) {
+		case h.Typeflag == tar.TypeSymlink:
+			links.add(name, h.Linkname)
+			continue
+		case !l.keep(name):
+			links.passTar(h, e)
 			continue
 		}
 		if sparse(h) {
 			return nil, fmt.Errorf("%s is stored as a sparse file; repack the archive without --sparse", name)
 		}
-		e := file{name: name, size: h.Size}
 		switch h.Typeflag {
 		case tar.TypeReg:
 			if err := found(&e, t); err != nil {
@@ -204,13 +221,17 @@ func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *list
 				return nil, err
 			}
 			i, seen := byName[target]
-			if !ok || !seen {
+			other, passed := links.passed[target]
+			switch {
+			case ok && seen:
+				e = list[i].as(name)
+			case ok && passed && !links.lost:
+				e = other.as(name)
+			default:
 				return nil, fmt.Errorf("%s is a hard link to %q, which is not in the archive before it", name, h.Linkname)
 			}
-			e = list[i]
-			e.name = name
 		default:
-			continue // symbolic links and devices have no content here
+			continue // devices have no content here
 		}
 		if len(list) >= maxFiles {
 			return nil, fmt.Errorf("more than %d files", maxFiles)
@@ -218,6 +239,13 @@ func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *list
 		byName[name] = len(list)
 		list = append(list, e)
 		last = name
+	}
+}
+
+// passTar notes an entry that is not listed.
+func (k *linker) passTar(h *tar.Header, e file) {
+	if h.Typeflag == tar.TypeReg && !sparse(h) {
+		k.pass(e)
 	}
 }
 
@@ -236,57 +264,6 @@ func sparse(h *tar.Header) bool {
 	}
 	return false
 }
-
-// openZip lists a zip and takes over f.
-func openZip(ctx context.Context, f *os.File, l *listing) (*zipFile, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	z, err := zip.NewReader(f, info.Size())
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // entryName judges paths
-		return nil, fmt.Errorf("%w; the archive may have been cut short", err)
-	}
-	c := &zipFile{f: f, zip: z}
-	for i, e := range z.File {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		// Some Windows tools write backslashes.
-		name, ok, err := entryName(strings.ReplaceAll(e.Name, `\`, "/"))
-		if err != nil {
-			return nil, err
-		}
-		if !ok || l.hide(name) {
-			continue
-		}
-		if e.Mode().IsDir() || strings.HasSuffix(e.Name, "/") || strings.HasSuffix(e.Name, `\`) {
-			l.folder(name)
-			continue
-		}
-		if !e.Mode().IsRegular() || !l.keep(name) {
-			continue
-		}
-		if e.Flags&1 != 0 {
-			return nil, fmt.Errorf("%s is encrypted; repack the archive without a password", name)
-		}
-		if e.UncompressedSize64 > 1<<62 {
-			return nil, fmt.Errorf("%s claims to be %d bytes long", name, e.UncompressedSize64)
-		}
-		if len(c.list) >= maxFiles {
-			return nil, fmt.Errorf("more than %d files", maxFiles)
-		}
-		c.list = append(c.list, file{name: name, size: int64(e.UncompressedSize64), ref: int64(i)})
-	}
-	c.list = sortFiles(c.list)
-	return c, nil
-}
-
-func (z *zipFile) files() []file { return z.list }
-
-func (z *zipFile) open(e *file) (io.ReadCloser, error) { return z.zip.File[e.ref].Open() }
-
-func (z *zipFile) Close() error { return z.f.Close() }
 
 // openContainer opens path as a folder or an archive, known by its first bytes.
 // A path to one file of a binary data set stands for the folder it is in, of

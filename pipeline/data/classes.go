@@ -102,6 +102,9 @@ func (t *tree) nameClasses(l *layout, files []file, allowEmpty bool) (map[string
 		}
 		here := map[string]*node{}
 		for _, d := range s.dirs {
+			if d.total == 0 && d.isStore() {
+				continue
+			}
 			name := className(d.name)
 			if why := printable(name); why != "" {
 				return nil, fmt.Errorf("class folder %q %s; rename it", d.name, why)

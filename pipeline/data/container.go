@@ -24,6 +24,8 @@ type file struct {
 	size int64  // bytes, as the container declares it
 	ref  int64  // where it is, in the container's own terms
 	held []byte // the content, where the container keeps it in memory
+
+	linked bool // another name in another folder is a link to it
 }
 
 const (

@@ -65,6 +65,10 @@
 // Hidden files and what network storage, Windows and macOS strew about (@eaDir,
 // #recycle, lost+found, Thumbs.db) are passed by and counted.
 //
+// Symbolic links are followed, in archives where they lead to an entry of the
+// archive; others are counted. A folder that only keeps what links in other
+// folders name is left out.
+//
 // # Splits
 //
 // A missing test set is cut from the training set first, then a missing validation

@@ -22,6 +22,7 @@ type layout struct {
 func understand(root *node) (*layout, error) {
 	l := &layout{top: root}
 	for {
+		l.leaveStores()
 		splits := splitsOf(l.top)
 		if len(splits) > 0 {
 			if err := l.divide(splits); err != nil {
@@ -49,6 +50,25 @@ func understand(root *node) (*layout, error) {
 		l.top = next
 	}
 	return l, nil
+}
+
+// leaveStores takes out folders that only keep what links in others stand for, as
+// in pool/1.png and train/cat/1.png, a link to it.
+func (l *layout) leaveStores() {
+	var stores []*node
+	for _, d := range l.top.bearing() {
+		if _, _, isSplit := splitName(d.name); !isSplit && d.linked == d.total {
+			stores = append(stores, d)
+		}
+	}
+	if len(stores) == 0 || len(stores) == len(l.top.bearing()) {
+		return
+	}
+	for _, d := range stores {
+		l.leave(d, "images in %s/, which links in other folders stand for", d.path)
+		l.top.dirs = slices.DeleteFunc(l.top.dirs, func(n *node) bool { return n == d })
+		l.top.total -= d.total
+	}
 }
 
 // leave counts the images of a folder that is in no split.

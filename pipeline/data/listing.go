@@ -31,12 +31,15 @@ type listing struct {
 	folders map[string]*content    // by name, without the root; empty ones too
 	strewn  [strewnKinds]LeftOut
 	counted map[string]bool // strewn folders, which an archive names once for each file in them
-	links   LeftOut         // of archives, not followed
+	links   []LeftOut       // of archives, not followed
 }
 
 // content counts what a folder itself holds besides the files that are listed,
 // by extension.
-type content struct{ unread, other map[string]int }
+type content struct {
+	unread, other map[string]int
+	store         bool // links in other folders are names for some of them
+}
 
 // folder notes a folder and those above it.
 func (l *listing) folder(name string) *content {
@@ -111,7 +114,7 @@ func (l *listing) hide(name string) bool {
 // leftOut is what was not listed, by kind.
 func (l *listing) leftOut() []LeftOut {
 	var out []LeftOut
-	for _, s := range append(slices.Clone(l.strewn[:]), l.links) {
+	for _, s := range append(slices.Clone(l.strewn[:]), l.links...) {
 		if s.Count > 0 {
 			out = append(out, s)
 		}

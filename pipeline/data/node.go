@@ -13,6 +13,7 @@ type node struct {
 	dirs   []*node
 	images []int32 // numbers of the files it holds itself
 	total  int     // images on all levels
+	linked int     // of these, those that links in other folders stand for
 	*content
 }
 
@@ -44,6 +45,9 @@ func growTree(folders map[string]*content, files []file) *node {
 	for i := range files {
 		n := at(path.Dir(files[i].name))
 		n.images = append(n.images, int32(i))
+		if files[i].linked {
+			n.linked++
+		}
 	}
 	root.settle()
 	return root
@@ -56,6 +60,7 @@ func (n *node) settle() {
 	for _, d := range n.dirs {
 		d.settle()
 		n.total += d.total
+		n.linked += d.linked
 	}
 }
 
@@ -107,6 +112,9 @@ func (n *node) sole(known map[string]int32) *node {
 func (n *node) hasUnread() bool {
 	return len(n.unread) > 0 || slices.ContainsFunc(n.dirs, (*node).hasUnread)
 }
+
+// isStore reports whether n keeps the content of what links elsewhere name.
+func (n *node) isStore() bool { return n.store || slices.ContainsFunc(n.dirs, (*node).isStore) }
 
 // spelt writes folder names as a list, the first few of many.
 func spelt(nodes []*node) string {

@@ -233,7 +233,7 @@ func open(ctx context.Context, path string, o Options) (_ *Set, err error) {
 	if g.format == FormatImages {
 		t, err := plant(l.folders, g.files, o.AllowEmpty)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w%s", err, andLeftOut(l.links))
 		}
 		b.classes, b.notes = t.classes, t.notes
 		b.leftOut = append(l.leftOut(), t.leftOut...)

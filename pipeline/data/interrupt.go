@@ -1,0 +1,28 @@
+package data
+
+import (
+	"context"
+	"io"
+)
+
+// interruptible is a file that cannot be read once ctx is done: what reads an
+// archive's whole listing asks nobody else whether to go on.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+	at  io.ReaderAt
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.r.Read(p)
+}
+
+func (i *interruptible) ReadAt(p []byte, off int64) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.at.ReadAt(p, off)
+}
