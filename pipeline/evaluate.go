@@ -40,6 +40,7 @@ type Evaluation struct {
 	Bytes            int64              `json:"bytes"`
 	Latency          Latency            `json:"latency_ms"`
 	Preprocess       string             `json:"preprocess"`
+	Reading          string             `json:"reading,omitempty"` // what was made of the file, where that is anything
 	Classes          []string           `json:"classes"`
 	Confusion        [][]int            `json:"confusion"` // [label][answer], in the order of Classes
 }
@@ -76,7 +77,7 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 		return nil, err
 	}
 	defer session.Close()
-	e := &Evaluation{Preprocess: spec.String(), Classes: set.Classes, AveragePrecision: map[string]float64{}}
+	e := &Evaluation{Preprocess: spec.String(), Reading: session.Spec().Reading, Classes: set.Classes, AveragePrecision: map[string]float64{}}
 
 	top1, top5 := engine.ClassErrorMeter{Accuracy: true}, engine.ClassErrorMeter{TopK: 5, Accuracy: true}
 	var precision engine.APMeter
@@ -177,6 +178,9 @@ func openForEvaluation(ctx context.Context, c EvaluateConfig, set *data.Set, try
 	check, err := takeEvenly(ctx, tryOn, checkSamples)
 	if err != nil {
 		return fail(err)
+	}
+	if read := session.Spec().Reading; read != "" {
+		say(r, "model    %s", read)
 	}
 	spec, err := findPreprocess(session, c.Model.Preprocess, check, r)
 	if err != nil {

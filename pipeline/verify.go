@@ -55,8 +55,9 @@ type Verified struct {
 	Path       string          `json:"path"`
 	SHA256     string          `json:"sha256"`
 	Bytes      int64           `json:"bytes"`
-	Top1       *float64        `json:"top1,omitempty"` // accuracy, 0 to 1; nil where the data's classes are not the model's
-	Logits     teachers.Logits `json:"logits"`         // where they come from
+	Top1       *float64        `json:"top1,omitempty"`    // accuracy, 0 to 1; nil where the data's classes are not the model's
+	Logits     teachers.Logits `json:"logits"`            // where they come from
+	Reading    string          `json:"reading,omitempty"` // what was made of the file, where that is anything
 	Preprocess string          `json:"preprocess"`
 }
 
@@ -187,7 +188,7 @@ func (p *pair) check(c VerifyConfig, set *data.Set) error {
 		if err != nil {
 			return fmt.Errorf("pipeline: %w", err)
 		}
-		p.models[i] = Verified{Path: m.Path, SHA256: spec.Hash, Bytes: info.Size(), Logits: spec.Logits}
+		p.models[i] = Verified{Path: m.Path, SHA256: spec.Hash, Bytes: info.Size(), Logits: spec.Logits, Reading: spec.Reading}
 		names[i] = spec.ClassNames
 		p.judged[i] = spec.Classes == len(set.Classes) && (names[i] == nil || len(m.Classes) > 0 || sameNames(names[i], set.Classes))
 	}

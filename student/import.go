@@ -13,6 +13,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 	"github.com/onnxdistill/onnxdistill/student/importer"
 )
 
@@ -105,9 +106,10 @@ func Import(file string, o ImportOptions) (*Imported, error) {
 
 // ImportModel makes a student of an image classifier: a model of one image
 // input, NCHW or NHWC, whose first output holds a score for each class, perhaps
-// through a softmax, before which logits are then taken. A batch that the file
-// fixes is freed. The student is exported as Export says, with input `image`
-// and output `logits`, whatever the file calls them. m is not changed.
+// through a softmax or its like, before which logits are then taken. The file is
+// read as rewrite.Normalize says. A batch that it fixes is freed. The student is
+// exported as Export says, with input `image` and output `logits`, whatever the
+// file calls them. m is not changed.
 //
 // Parameters are what layers read as weight, bias, scale, shift or slope, and
 // tensors that are named like parameters; TrainConstants adds the others. They
@@ -121,7 +123,11 @@ func ImportModel(m *onnx.Model, o ImportOptions) (*Imported, error) {
 	if o.Classes < 0 || o.Classes == 1 {
 		return nil, fmt.Errorf("student: %d classes; a classifier tells at least 2 apart, and 0 means the file's", o.Classes)
 	}
-	m = m.Clone()
+	normal, err := rewrite.Normalize(m)
+	if err != nil {
+		return nil, fmt.Errorf("student: import: %w", err)
+	}
+	m = normal.Model
 	free, err := freeBatch(m)
 	if err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
@@ -138,7 +144,7 @@ func ImportModel(m *onnx.Model, o ImportOptions) (*Imported, error) {
 	if spec.Image, err = p.findImage(o.Image); err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
-	p.findLogits()
+	p.findLogits(normal)
 	if err := p.planHead(o); err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
@@ -424,44 +430,17 @@ func (p *program) turnsFirst(v string) bool {
 // formOps change how a class's score lies in its tensor and not the score.
 var formOps = []string{"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 
-// findLogits finds the value to learn from: the first output, or, where that is
-// a softmax, what goes into it.
-func (p *program) findLogits() {
+// findLogits finds the value to learn from: the first output, or, where it ends
+// in a softmax or its like, what goes into that. What was made of the file is
+// noted as for teachers.
+func (p *program) findLogits(normal *rewrite.Normal) {
 	output := p.Outputs[0].Name
 	if len(p.Outputs) > 1 {
 		p.note("the file has %d outputs; %q, the first, is taken for the scores and the others are left out", len(p.Outputs), output)
 	}
-	p.logits = output
-	for v := output; ; {
-		c := p.callOf(v)
-		if c == nil || len(c.Inputs) == 0 || c.Outputs[0] != v {
-			return
-		}
-		switch {
-		case slices.Contains(formOps, c.Op):
-			v = c.Inputs[0]
-			continue
-		case c.Op == "Softmax" || c.Op == "LogSoftmax":
-			def := int64(-1)
-			if p.Opset < 13 {
-				def = 1
-			}
-			if a := c.Node.Int("axis", def); a != 1 && a != -1 {
-				return
-			}
-			p.logits = c.Inputs[0]
-		case c.Op == "Div" && len(c.Inputs) == 2:
-			// A softmax written out.
-			e, s := p.callOf(c.Inputs[0]), p.callOf(c.Inputs[1])
-			if e == nil || s == nil || e.Op != "Exp" || s.Op != "ReduceSum" || s.Inputs[0] != c.Inputs[0] {
-				return
-			}
-			p.logits = e.Inputs[0]
-		default:
-			return
-		}
-		p.note("the file ends in a softmax (%s); the student's logits are taken before it", describe(c))
-		return
+	p.logits = normal.Ending(output).Logits
+	if read := normal.Note(output); read != "" {
+		p.notes = slices.Insert(p.notes, 0, read)
 	}
 }
 

@@ -308,10 +308,7 @@ func importConvTranspose(im *importing, c *importer.Call) ([]value, error) {
 // momentum is the weight of the old statistics.
 func importBatchNormalization(im *importing, c *importer.Call) ([]value, error) {
 	if c.Node.Int("training_mode", 0) != 0 {
-		if im.input == nil {
-			return nil, im.unsupported(c, "training_mode is set, so that it normalises by the batch; export the model for inference")
-		}
-		im.note("the file was exported for training; as a student it normalises by running statistics at inference, as any other")
+		return nil, im.unsupported(c, "training_mode is set, so that it normalises by the batch; export the model for inference")
 	}
 	if c.Node.Int("spatial", 1) != 1 {
 		return nil, im.unsupported(c, "spatial is 0, statistics for each pixel")

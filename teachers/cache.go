@@ -50,6 +50,7 @@ type keyFields struct {
 	SHA256     string    `json:"teacher_sha256"`
 	Output     string    `json:"output"`
 	Logits     Logits    `json:"logits"`
+	Reading    string    `json:"reading,omitempty"` // what was made of the teacher's file
 	Layout     Layout    `json:"layout"`
 	Input      [3]int    `json:"input"` // [C, H, W]
 	Preprocess string    `json:"preprocess"`
@@ -69,7 +70,7 @@ type keyFields struct {
 
 func (k CacheKey) fields() keyFields {
 	f := keyFields{
-		Format: cacheFormat, SHA256: k.Teacher.Hash, Output: k.Output, Logits: k.Teacher.Logits, Layout: k.Teacher.Layout,
+		Format: cacheFormat, SHA256: k.Teacher.Hash, Output: k.Output, Logits: k.Teacher.Logits, Reading: k.Teacher.Reading, Layout: k.Teacher.Layout,
 		Input:      [3]int{k.Teacher.C, k.Teacher.H, k.Teacher.W},
 		Preprocess: k.Teacher.Preprocess.String(), Classes: k.Teacher.Classes, ClassOrder: k.Teacher.ClassOrder,
 		Map: k.Teacher.Map, Power: k.Teacher.Power, Taps: slices.Clone(k.Teacher.Taps),

@@ -33,7 +33,7 @@ func ExampleOpen() {
 		fmt.Printf("%s: 2 maps of %dx%d\n", m.Tap, m.H, m.W)
 	}
 	// Output:
-	// output "probabilities" is a softmax; logits are taken before it
+	// output "probabilities" ends in a softmax; logits are taken before it
 	// the file fixes a batch of 1; it was rewritten to any batch, checked by running two images together and apart
 	// 10 logits
 	// stage1: 2 maps of 8x6

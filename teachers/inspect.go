@@ -29,7 +29,7 @@ type Report struct {
 	Image   []int  `json:"image"`   // [C, H, W] as the model was run
 	Batch   int    `json:"batch"`   // the batch the file fixes; 0 is any
 	Classes int    `json:"classes"` // number of logits
-	// SoftmaxOutput tells that the output holds probabilities.
+	// SoftmaxOutput tells that the output holds probabilities that add up to 1.
 	SoftmaxOutput bool   `json:"softmax_output"`
 	Logits        Logits `json:"logits"`
 	// Preprocess is what the metadata says of the input; "auto" when nothing.
@@ -92,10 +92,10 @@ func Inspect(path string, o InspectOptions) (*Report, error) {
 	if _, err := ort.Load(o.Library); err != nil {
 		return nil, fmt.Errorf("teachers: %w", err)
 	}
-	m := src.model
+	m := src.file
 	r := &Report{
 		File: src.name(), SHA256: src.hash, Bytes: src.bytes, Producer: m.Producer,
-		IR: m.IRVersion, Opset: m.Opset(), Nodes: len(m.Graph.Nodes), Parameters: m.Parameters(),
+		IR: m.IRVersion, Opset: m.Opset(), Nodes: len(m.Graph.Nodes), Parameters: src.model.Parameters(),
 		Inputs: describe(m.Graph.DataInputs()), Outputs: describe(m.Graph.Outputs),
 		Taps: []Tap{}, Metadata: map[string]string{}, Notes: []string{},
 	}
@@ -131,9 +131,7 @@ func Inspect(path string, o InspectOptions) (*Report, error) {
 	if s.open {
 		r.Notes = append(r.Notes, fmt.Sprintf("the file leaves the image size open; shapes and multiplications are for %dx%d", s.in.h, s.in.w))
 	}
-	if s.plan.note != "" {
-		r.Notes = append(r.Notes, s.plan.note)
-	}
+	r.Notes = append(r.Notes, s.notes()...)
 	if len(s.taps) == 0 {
 		r.Notes = append(r.Notes, "no feature map lies on every path from image to logits; attention needs taps named by hand")
 	}
@@ -142,7 +140,7 @@ func Inspect(path string, o InspectOptions) (*Report, error) {
 		r.Notes = append(r.Notes, fmt.Sprintf("behind tap %q the network computes with tokens, %d values of three axes that are no maps; taps so near the image teach little, so measure without attention too",
 			s.taps[k-1].Name, s.tokens))
 	}
-	macs, err := onnx.MACs(m, s.shapes)
+	macs, err := onnx.MACs(src.model, s.shapes)
 	if err != nil {
 		r.Notes = append(r.Notes, fmt.Sprintf("multiplications not counted: %v", err))
 	}

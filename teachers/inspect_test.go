@@ -42,7 +42,7 @@ func TestInspect(t *testing.T) {
 			tap("/stem/Conv_output_0", false, 4.0, 8.0, 6.0), tap("/Relu_output_0", false, 4.0, 8.0, 6.0), tap("stage1", true, 4.0, 8.0, 6.0),
 			tap("/down/Conv_output_0", false, 6.0, 4.0, 3.0), tap("/Add_1_output_0", false, 6.0, 4.0, 3.0), tap("stage2", true, 6.0, 4.0, 3.0),
 		},
-		"metadata": map[string]any{}, "notes": []any{`output "probabilities" is a softmax; logits are taken before it`},
+		"metadata": map[string]any{}, "notes": []any{`output "probabilities" ends in a softmax; logits are taken before it`},
 	}
 	for _, k := range []string{"sha256", "bytes", "nodes"} {
 		if got[k] == nil || got[k] == "" || got[k] == 0.0 {

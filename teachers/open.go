@@ -75,12 +75,12 @@ func Open(path string, o Options) (*Session, error) {
 		Name: src.name(), Hash: src.hash,
 		Classes: survey.classes,
 		H:       survey.in.h, W: survey.in.w, C: survey.in.c, Layout: survey.in.layout, Input: survey.in.kind,
-		Map: kind, Power: power, Logits: survey.plan.from,
+		Map: kind, Power: power, Logits: survey.plan.from, Reading: survey.reading,
 	}
 	s.spec.ClassNames, s.spec.NamesKey = ClassNames(src.model)
 	s.feed = feeder{h: survey.in.h, w: survey.in.w, c: survey.in.c, layout: survey.in.layout}
-	if survey.plan.note != "" {
-		s.note("%s", survey.plan.note)
+	for _, note := range survey.notes() {
+		s.note("%s", note)
 	}
 	if s.spec.Taps, err = chooseTaps(survey, o.Taps, kind); err != nil {
 		return nil, err

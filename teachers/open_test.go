@@ -353,9 +353,18 @@ func TestWhereLogitsComeFrom(t *testing.T) {
 		{"a softmax that is scaled afterwards", func(n *net, x string) string {
 			x = n.Node("Softmax", []string{x}, onnx.AttrInt("axis", 1))
 			return n.Node("Mul", []string{x, n.Initializer("one", onnx.Float32s("one", nil, []float32{1}))})
-		}, LogitsLogP, true},
+		}, LogitsBeforeSoftmax, false},
 		{"a log of a softmax", func(n *net, x string) string {
 			return n.Node("Log", []string{n.Node("Softmax", []string{x}, onnx.AttrInt("axis", 1))})
+		}, LogitsBeforeSoftmax, false},
+		{"a sigmoid", func(n *net, x string) string { return n.Node("Sigmoid", []string{x}) }, LogitsBeforeSigmoid, false},
+		{"a softmax of no known form", func(n *net, x string) string {
+			x = n.Node("Exp", []string{x})
+			return n.Node("Div", []string{x, n.Node("ReduceL1", []string{x}, onnx.AttrInts("axes", 1))})
+		}, LogitsLogP, true},
+		{"its logarithm", func(n *net, x string) string {
+			x = n.Node("Exp", []string{x})
+			return n.Node("Log", []string{n.Node("Div", []string{x, n.Node("ReduceL1", []string{x}, onnx.AttrInts("axes", 1))})})
 		}, LogitsOutput, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -376,7 +385,7 @@ func TestWhereLogitsComeFrom(t *testing.T) {
 				want = logP(want, 3)
 			}
 			compare(t, "logits", signalsOf(t, s, b).Logits, want, logTolerance)
-			if notes := strings.Join(s.Spec().Notes, "\n"); (c.from != LogitsOutput) != (strings.Contains(notes, "softmax")) {
+			if notes := strings.Join(s.Spec().Notes, "\n"); (c.from != LogitsOutput) != (strings.Contains(notes, "softmax") || strings.Contains(notes, "sigmoid")) {
 				t.Errorf("notes are %q", notes)
 			}
 		})

@@ -10,14 +10,17 @@ import (
 	"strings"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 )
 
 // source is a model file as read.
 type source struct {
-	path  string
-	hash  string
-	bytes int64 // of the file and its external data
-	model *onnx.Model
+	path   string
+	hash   string
+	bytes  int64 // of the file and its external data
+	file   *onnx.Model
+	normal *rewrite.Normal
+	model  *onnx.Model // the normal's
 }
 
 // Hash returns the SHA-256, in hexadecimal, that Spec.Hash holds: of the file
@@ -38,6 +41,10 @@ func read(path string) (*source, error) {
 	if err := onnx.Check(model); err != nil {
 		return nil, fmt.Errorf("teachers: %s: %w", path, err)
 	}
+	normal, err := rewrite.Normalize(model)
+	if err != nil {
+		return nil, fmt.Errorf("teachers: %s: %w", path, err)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("teachers: %w", err)
@@ -54,7 +61,7 @@ func read(path string) (*source, error) {
 			n += int64(len(t.Data))
 		}
 	}
-	return &source{path: path, hash: hex.EncodeToString(h.Sum(nil)), bytes: n, model: model}, nil
+	return &source{path: path, hash: hex.EncodeToString(h.Sum(nil)), bytes: n, file: model, normal: normal, model: normal.Model}, nil
 }
 
 func (s *source) name() string { return filepath.Base(s.path) }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 	"github.com/onnxdistill/onnxdistill/teachers/internal/ort"
 )
 
@@ -20,6 +21,8 @@ type survey struct {
 	in      imageInput // h and w as the model was run
 	output  string     // the class scores as the file gives them
 	open    bool       // whether the file leaves the image's size open
+	ending  rewrite.Ending
+	reading string // what was made of the file
 	plan    scorePlan
 	classes int
 	taps    []Tap // the spatial throats, in graph order
@@ -36,7 +39,7 @@ type scorePlan struct {
 	rank  int
 	from  Logits
 	note  string
-	// probabilities tells that the output holds a softmax's result.
+	// probabilities tells that the output's rows are probabilities.
 	probabilities bool
 }
 
@@ -65,7 +68,10 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &survey{source: src, in: in, output: out.Name, open: in.h == 0 || in.w == 0}
+	s := &survey{
+		source: src, in: in, output: out.Name, open: in.h == 0 || in.w == 0,
+		ending: src.normal.Ending(out.Name), reading: src.normal.Note(out.Name),
+	}
 
 	narrow := throats(g, x, in.name, out.Name)
 	var named []string
@@ -79,11 +85,7 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 		}
 		named = append(named, v)
 	}
-	values := slices.Concat([]string{out.Name}, narrow, named)
-	operand := lastSoftmax(x, out.Name)
-	if operand != "" {
-		values = append(values, operand)
-	}
+	values := slices.Concat([]string{out.Name, s.ending.Logits}, narrow, named)
 	if o.macs {
 		for _, n := range g.Nodes {
 			if weighingOps[n.Op] {
@@ -115,14 +117,14 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 	var results map[string][]float32
 	for i, hw := range sizes {
 		s.in.h, s.in.w = hw[0], hw[1]
-		if results, err = s.run(values, out.Name, operand); err == nil {
+		if results, err = s.run(values, out.Name); err == nil {
 			break
 		}
 		if i == len(sizes)-1 {
 			return nil, fmt.Errorf("teachers: %s: running it once on %dx%d images: %w", src.name(), hw[0], hw[1], err)
 		}
 	}
-	if err := s.planScores(out.Name, operand, results); err != nil {
+	if err := s.planScores(out.Name, results[out.Name]); err != nil {
 		return nil, err
 	}
 
@@ -262,50 +264,34 @@ func (s *survey) noise(kind onnx.DataType, n, first int) ort.Tensor {
 	return t
 }
 
-// lastSoftmax finds a softmax from which the output differs in form only: by
-// its type, its shape, or a dropout that does nothing at inference. It returns
-// the softmax's operand, or nothing.
-func lastSoftmax(x *onnx.Index, output string) (operand string) {
-	for v := output; ; {
-		n := x.Producer(v)
-		if n == nil || len(n.Inputs) == 0 || len(n.Outputs) == 0 || n.Outputs[0] != v {
-			return ""
-		}
-		switch n.Op {
-		case "Softmax", "LogSoftmax":
-			return n.Inputs[0]
-		case "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze":
-			v = n.Inputs[0]
-		default:
-			return ""
+// notes says what was made of the file and of its scores.
+func (s *survey) notes() (notes []string) {
+	for _, note := range []string{s.reading, s.plan.note} {
+		if note != "" {
+			notes = append(notes, note)
 		}
 	}
+	return notes
 }
 
-// planScores decides where logits come from, by what the model answered to
-// noise: a softmax is believed when it turns its operand into the output.
-func (s *survey) planScores(output, operand string, results map[string][]float32) error {
+// planScores decides where logits come from: from before the ending of the
+// output, or from the output, of which got is what the model answered to noise.
+// Probabilities of no known ending are noticed by adding up to 1.
+func (s *survey) planScores(output string, got []float32) error {
 	shape, n := s.shapes[output], max(1, s.in.n)
 	if !s.types[output].Float() || !scores(shape) || shape[0] != int64(n) {
 		return fmt.Errorf("teachers: output %q is %v %v for a batch of %d; a classifier teacher gives [batch, classes] with two classes or more", output, s.types[output], shape, n)
 	}
 	s.classes = int(slices.Max(shape[1:]))
-	s.plan = scorePlan{value: output, elem: s.types[output], rank: len(shape), from: LogitsOutput}
-	got := results[output]
-	if before := results[operand]; len(before) == len(got) && operand != "" {
-		p := make([]float32, len(got))
-		for k, form := range []func(z, p []float32){softmaxOf, logSoftmaxOf} {
-			for i := range n {
-				form(before[i*s.classes:(i+1)*s.classes], p[i*s.classes:(i+1)*s.classes])
-			}
-			if !near(p, got, probabilityTolerance) {
-				continue
-			}
-			s.plan.from, s.plan.probabilities = LogitsBeforeSoftmax, k == 0
-			s.plan.note = fmt.Sprintf("output %q is a %s; logits are taken before it", output, [2]string{"softmax", "log-softmax"}[k])
-			s.plan.value, s.plan.elem, s.plan.rank = operand, s.types[operand], len(s.shapes[operand])
-			return nil
-		}
+	logits := s.ending.Logits
+	s.plan = scorePlan{value: logits, elem: s.types[logits], rank: len(s.shapes[logits]), from: LogitsOutput}
+	switch s.ending.Kind {
+	case rewrite.SoftmaxEnding, rewrite.LogSoftmaxEnding:
+		s.plan.from, s.plan.probabilities = LogitsBeforeSoftmax, s.ending.Kind == rewrite.SoftmaxEnding
+		return nil
+	case rewrite.SigmoidEnding:
+		s.plan.from = LogitsBeforeSigmoid
+		return nil
 	}
 	probabilities, logs := true, true
 	for i := range n {
@@ -331,7 +317,7 @@ func (s *survey) planScores(output, operand string, results map[string][]float32
 }
 
 // probabilityTolerance is how far a row of probabilities may be from adding up
-// to 1, and one softmax from another: half precision carries about 1e-3.
+// to 1: half precision carries about 1e-3.
 const probabilityTolerance = 5e-3
 
 func near(a, b []float32, tolerance float64) bool {
@@ -341,22 +327,4 @@ func near(a, b []float32, tolerance float64) bool {
 		}
 	}
 	return true
-}
-
-func softmaxOf(z, p []float32) {
-	logSoftmaxOf(z, p)
-	for i, v := range p {
-		p[i] = float32(math.Exp(float64(v)))
-	}
-}
-
-func logSoftmaxOf(z, p []float32) {
-	top, sum := float64(slices.Max(z)), 0.0
-	for _, v := range z {
-		sum += math.Exp(float64(v) - top)
-	}
-	log := top + math.Log(sum)
-	for i, v := range z {
-		p[i] = float32(float64(v) - log)
-	}
 }

@@ -134,6 +134,8 @@ const (
 	LogitsOutput Logits = "output"
 	// LogitsBeforeSoftmax: the operand of the softmax that makes the output.
 	LogitsBeforeSoftmax Logits = "before softmax"
+	// LogitsBeforeSigmoid: the operand of the sigmoid that makes the output.
+	LogitsBeforeSigmoid Logits = "before sigmoid"
 	// LogitsLogP: the logarithm of an output that holds probabilities. It
 	// differs from logits by a constant per image, which no loss sees, but
 	// probabilities below about 1e-38 are lost.
@@ -162,7 +164,11 @@ type Spec struct {
 	Taps       []Tap
 	Batch      int // images the model takes at a time; 0 is any number
 	Logits     Logits
-	Notes      []string // what a person should know: what was rewritten, assumed or slow
+	// Reading says in a sentence what was made of the file, the same wherever it
+	// is opened; see rewrite.Normal.Note. It is among the Notes, and empty where
+	// the file is taken as it is.
+	Reading string
+	Notes   []string // what a person should know: what was rewritten, assumed or slow
 }
 
 // clone copies the slices, so that what is handed out can be changed.

@@ -122,6 +122,9 @@ func printVerification(w io.Writer, v *pipeline.Verification) error {
 			accuracy = fmt.Sprintf(", top-1 %.2f %%", 100**m.Top1)
 		}
 		fmt.Fprintf(t, "%c\t%s, %d bytes, logits from %s, preprocessing %s%s\n", 'a'+i, oneLine(m.Path), m.Bytes, m.Logits, m.Preprocess, accuracy)
+		if m.Reading != "" {
+			fmt.Fprintf(t, "\t%s\n", oneLine(m.Reading))
+		}
 	}
 	fmt.Fprintf(t, "images\t%d\n", v.Samples)
 	at := ""

@@ -3,7 +3,10 @@
 // teacher, as student or to measure it goes through the same passes, so that
 // one file is read in one way.
 //
-// InlineFunctions replaces calls of a model's own functions by their nodes.
+// Normalize is all of them in one: functions inlined, training mode left, and the
+// logits found that an output is made of. What it did it says in one note, the
+// same for everyone. InlineFunctions is a pass of its own, which Normalize begins
+// with.
 //
 // Packages teachers and student import it. It imports onnx alone and executes
 // nothing.

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +31,7 @@ type inliner struct {
 	opsets    []onnx.Opset // of the result
 	functions map[functionID]*onnx.Function
 	taken     map[string]int // names of values, to how often they were asked for
+	named     map[string]int // of nodes, alike: ONNX Runtime wants each once
 	left      int            // bytes the nodes may still take
 	nodes     []*onnx.Node   // of the result
 	calls     int
@@ -63,7 +65,8 @@ func InlineFunctions(m *onnx.Model) (calls int, err error) {
 
 func newInliner(m *onnx.Model) *inliner {
 	x := &inliner{
-		opsets: m.Opsets, functions: make(map[functionID]*onnx.Function), taken: make(map[string]int), left: minGrowth,
+		opsets: m.Opsets, functions: make(map[functionID]*onnx.Function),
+		taken: make(map[string]int), named: make(map[string]int), left: minGrowth,
 	}
 	for _, f := range m.Functions {
 		x.functions[functionID{domainOf(f.Domain), f.Name, f.Overload}] = f
@@ -82,6 +85,7 @@ func newInliner(m *onnx.Model) *inliner {
 	}
 	for _, node := range m.Graph.Nodes {
 		x.left += maxGrowth * weight(node)
+		x.named[node.Name] = 1
 		for _, name := range slices.Concat(node.Inputs, node.Outputs) {
 			x.taken[name] = 1
 		}
@@ -166,7 +170,7 @@ func (x *inliner) expand(call *onnx.Node, f *onnx.Function, depth int) error {
 		if in == "" {
 			return fmt.Errorf("the function's output %q is its input, which the call leaves out", formal)
 		}
-		copies = append(copies, &onnx.Node{Name: prefix + "/" + formal, Op: "Identity", Inputs: []string{in}, Outputs: []string{actual}})
+		copies = append(copies, &onnx.Node{Name: fresh(x.named, prefix+"/"+formal), Op: "Identity", Inputs: []string{in}, Outputs: []string{actual}})
 	}
 	values := make(map[string]*onnx.Attr) // of the function's attributes
 	for _, a := range slices.Concat(f.Attrs, call.Attrs) {
@@ -180,17 +184,14 @@ func (x *inliner) expand(call *onnx.Node, f *onnx.Function, depth int) error {
 		if err != nil {
 			return err
 		}
-		c.Name = prefix + "/" + node.Name
-		if node.Name == "" {
-			c.Name = prefix + "/" + node.Op
-		}
+		c.Name = fresh(x.named, prefix+"/"+cmp.Or(node.Name, node.Op))
 		for i, name := range c.Inputs {
 			c.Inputs[i] = names[name]
 		}
 		for i, name := range c.Outputs {
 			actual, known := names[name]
 			if !known {
-				actual = x.fresh(prefix + "/" + name)
+				actual = fresh(x.taken, prefix+"/"+name)
 				names[name] = actual
 			}
 			c.Outputs[i] = actual
@@ -252,13 +253,13 @@ func (x *inliner) instance(node *onnx.Node, values map[string]*onnx.Attr) (*onnx
 	return c, nil
 }
 
-// fresh returns a name no value has, made from hint, and takes it.
-func (x *inliner) fresh(hint string) string {
+// fresh returns a name that is not taken, made from hint, and takes it.
+func fresh(taken map[string]int, hint string) string {
 	name := hint
-	for x.taken[name] > 0 {
-		x.taken[hint]++
-		name = fmt.Sprintf("%s_%d", hint, x.taken[hint])
+	for taken[name] > 0 {
+		taken[hint]++
+		name = fmt.Sprintf("%s_%d", hint, taken[hint])
 	}
-	x.taken[name] = 1
+	taken[name] = 1
 	return name
 }

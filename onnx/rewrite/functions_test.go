@@ -173,6 +173,13 @@ func TestFunctionsAreInlined(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m, _ := inlined(t, c.model)
+			named := map[string]bool{}
+			for _, n := range m.Graph.Nodes {
+				if n.Name != "" && named[n.Name] {
+					t.Errorf("two nodes are called %q, which ONNX Runtime refuses", n.Name)
+				}
+				named[n.Name] = true
+			}
 			if d := cmp.Diff(c.want, wiring(m)); d != "" {
 				t.Error(d)
 			}

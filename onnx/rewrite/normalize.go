@@ -1,0 +1,94 @@
+package rewrite
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onnxdistill/onnxdistill/onnx"
+)
+
+// Normal is a model in the form in which all of this program reads it: as
+// teacher, as student, and when it is measured.
+type Normal struct {
+	// Model says what the file says in inference: without functions of its own,
+	// and with nothing in training mode that the file has an answer for. Its
+	// outputs are the file's; Ending tells where their logits are.
+	Model *onnx.Model
+
+	done []string // what was done, in sentences for people
+}
+
+// Normalize brings a model that passes onnx.Check into normal form. m is not
+// changed, and a model in normal form stays as it is.
+//
+// Calls of model-local functions are replaced by their nodes. Where they cannot
+// be (see InlineFunctions), they stay, which ONNX Runtime can run and an import
+// refuses. BatchNormalization that was exported in training mode normalises by
+// its running statistics, where the file has them, and Dropout drops nothing:
+// both as in inference, whoever opens the file. BatchNormalization whose
+// statistics are computed in the graph means its batch, and stays as it is.
+func Normalize(m *onnx.Model) (*Normal, error) {
+	n := &Normal{Model: m.Clone()}
+	if n.Model.Graph == nil {
+		return n, nil
+	}
+	calls, err := InlineFunctions(n.Model)
+	switch {
+	case errors.Is(err, ErrUnsupported):
+		n.note("calls of its own functions are left as they are: %v", strings.TrimPrefix(err.Error(), "rewrite: "))
+	case err != nil:
+		return nil, err
+	case calls > 0:
+		n.note("calls of its own functions are replaced by the functions' nodes: %d", calls)
+	}
+	n.leaveTraining()
+	return n, nil
+}
+
+func (n *Normal) note(format string, args ...any) {
+	n.done = append(n.done, fmt.Sprintf(format, args...))
+}
+
+// Note says in one sentence what was done to the model and to the scores of an
+// output; it is empty where that is nothing.
+func (n *Normal) Note(output string) string {
+	all := n.done
+	if e := n.Ending(output); e.Kind != NoEnding {
+		all = append(slices.Clone(all), e.String())
+	}
+	return strings.Join(all, "; ")
+}
+
+// version is that of the model's default operator domain.
+func (n *Normal) version() int64 { return n.Model.Opset() }
+
+// constant returns the tensor that a value is, perhaps by a node that passes it
+// on, or nil.
+func constant(x *onnx.Index, v string) *onnx.Tensor {
+	for range 16 { // exporters chain no more than one
+		if t := x.Constant(v); t != nil {
+			return t
+		}
+		p := x.Producer(v)
+		if p == nil || p.Op != "Identity" || domainOf(p.Domain) != "" || len(p.Inputs) != 1 {
+			return nil
+		}
+		v = p.Inputs[0]
+	}
+	return nil
+}
+
+// floats returns the elements of a tensor of real numbers.
+func floats(t *onnx.Tensor) ([]float64, error) {
+	if t.Type == onnx.Float64 {
+		return t.Float64s()
+	}
+	narrow, err := t.Float32s()
+	wide := make([]float64, len(narrow))
+	for i, v := range narrow {
+		wide[i] = float64(v)
+	}
+	return wide, err
+}
