@@ -61,9 +61,6 @@ func (n *Normal) Note(output string) string {
 	return strings.Join(all, "; ")
 }
 
-// version is that of the model's default operator domain.
-func (n *Normal) version() int64 { return n.Model.Opset() }
-
 // constant returns the tensor that a value is, perhaps by a node that passes it
 // on, or nil.
 func constant(x *onnx.Index, v string) *onnx.Tensor {
