@@ -1,11 +1,15 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/digits"
 )
@@ -13,7 +17,7 @@ import (
 // DemoConfig is the demonstration: the same student trained twice on drawn
 // street-number digits, alone and with a teacher.
 type DemoConfig struct {
-	Teacher string // the .onnx file of the teacher, trained on other drawings
+	Teacher string // the .onnx file of the teacher, trained on other drawings; empty is digits.Teacher, which is put into Out
 	Out     string // folder for the two run folders
 	Seed    uint64 // of the drawings, the students and their training
 	Images  int    // training images
@@ -27,9 +31,8 @@ type DemoConfig struct {
 // DefaultDemo returns the demonstration that README reports.
 func DefaultDemo() DemoConfig {
 	return DemoConfig{
-		Teacher: filepath.Join("testdata", "demo", "teacher.onnx"),
-		Out:     filepath.Join("runs", "demo"),
-		Seed:    1, Images: 600, Tests: 2000, Epochs: 50, Student: "wrn-10-0.5",
+		Out:  filepath.Join("runs", "demo"),
+		Seed: 1, Images: 600, Tests: 2000, Epochs: 50, Student: "wrn-10-0.5",
 	}
 }
 
@@ -72,6 +75,25 @@ func (c DemoConfig) Pictures() string {
 	return filepath.Join(c.Out, fmt.Sprintf("street-numbers-%d-%d-%d", c.Images, c.Tests, c.Seed))
 }
 
+// writeTeacher puts the teacher that the program carries beside the runs, where it can
+// be inspected and the runs can be repeated. Another file of its name is left alone.
+func (c *DemoConfig) writeTeacher() error {
+	c.Teacher = filepath.Join(c.Out, "teacher.onnx")
+	carried := digits.Teacher()
+	switch there, err := os.ReadFile(c.Teacher); {
+	case err == nil && bytes.Equal(there, carried):
+		return nil
+	case err == nil:
+		return fmt.Errorf("pipeline: %s is another teacher than the demo's, which goes there; move it, or have the demo in another folder", c.Teacher)
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	return wholefile.Write(c.Teacher, carried)
+}
+
 // config is the recipe of both students; alone leaves the teacher out.
 func (c DemoConfig) config(alone bool) Config {
 	k := Default()
@@ -95,6 +117,11 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 	r := o.Reporter
 	if r == nil {
 		r = Silent{}
+	}
+	if c.Teacher == "" {
+		if err := c.writeTeacher(); err != nil {
+			return nil, err
+		}
 	}
 	if err := c.draw(); err != nil {
 		return nil, err

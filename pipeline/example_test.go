@@ -28,7 +28,7 @@ func ExampleTrain() {
 	}
 	config := pipeline.Default()
 	config.Data.Path = "drawn" // the name of images that are in memory
-	config.Teacher.Path = "../testdata/demo/teacher.onnx"
+	config.Teacher.Path = "digits/teacher.onnx"
 	config.Student.Architecture = "wrn-10-0.5"
 	config.Training.Epochs, config.Training.Batch = 1, 20
 	config.Training.Augment.Flip = false // a mirrored digit is no digit

@@ -21,7 +21,7 @@ import (
 	"github.com/onnxdistill/onnxdistill/student"
 )
 
-const demoTeacher = "../testdata/demo/teacher.onnx"
+const demoTeacher = "digits/teacher.onnx"
 
 // tinyRun is a run of about a second on drawn digits, with every part in use:
 // teacher, three taps, augmentation, momentum.

@@ -76,7 +76,7 @@ func TestMergedTransposesMeanTheSame(t *testing.T) {
 }
 
 func TestATeacherWithHalfTheWeightsIsTheSameTeacher(t *testing.T) {
-	const demo = "../testdata/demo/teacher.onnx"
+	const demo = "../pipeline/digits/teacher.onnx"
 	m, err := onnx.ReadFile(demo)
 	if err != nil {
 		t.Fatal(err)

@@ -249,7 +249,7 @@ func plainForward(b *testing.B, path string, spec Spec, n int) func() error {
 // What a teacher says of an image must not depend on which others are asked
 // about with it, or a student would depend on what is recorded already.
 func TestSignalsDoNotDependOnBatchMates(t *testing.T) {
-	for _, name := range []string{fixture("cnn_opset13.onnx"), fixture("nhwc_softmax.onnx"), "../testdata/demo/teacher.onnx", "wrn16_2_cifar10.onnx", "resnet8_mlperf_cifar10.onnx"} {
+	for _, name := range []string{fixture("cnn_opset13.onnx"), fixture("nhwc_softmax.onnx"), "../pipeline/digits/teacher.onnx", "wrn16_2_cifar10.onnx", "resnet8_mlperf_cifar10.onnx"} {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			path := name
 			if filepath.Base(name) == name {

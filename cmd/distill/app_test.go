@@ -143,7 +143,7 @@ func TestFailuresAreNotUsageErrors(t *testing.T) {
 		{"missing data", []string{"train", "--data", "nowhere", "--out", filepath.Join(t.TempDir(), "run")}, "nowhere"},
 		{"a folder that is no run", []string{"export", t.TempDir()}, "is not a run folder"},
 		{"resuming nothing", []string{"train", "--resume", "--out", t.TempDir()}, "is not a run folder"},
-		{"a demo elsewhere", []string{"demo", "--teacher", "nowhere.onnx"}, "project's folder"},
+		{"a demo elsewhere", []string{"demo", "--teacher", "nowhere.onnx"}, "takes the one that the program carries"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := distill(t, c.args...)

@@ -25,11 +25,11 @@ func newDemoCommand() *cli.Command {
 hundred of them twice, alone and with a teacher that has seen many more, and
 compares all three.
 
-Worked examples, in the project's folder:
+Worked examples:
    distill demo
    distill demo --seed 2 --out runs/demo2`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "teacher", Value: d.Teacher, Usage: "`FILE` of a teacher of the ten digits"},
+			&cli.StringFlag{Name: "teacher", Usage: "`FILE` of another teacher of the ten digits (default: one that the program carries)"},
 			&cli.StringFlag{Name: "out", Value: d.Out, Usage: "`FOLDER` for the two runs; what an earlier demo left in it is replaced"},
 			&cli.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "of drawings and training"},
 			&cli.IntFlag{Name: "images", Value: d.Images, Usage: "training images, at least 100"},
@@ -52,8 +52,10 @@ func demo(c *cli.Context) error {
 	if config.Images < 100 || config.Epochs < 1 {
 		return usagef("demo needs at least 100 --images and 1 epoch, got %d and %d", config.Images, config.Epochs)
 	}
-	if _, err := os.Stat(config.Teacher); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("demo: there is no teacher at %s; run in the project's folder, or name the file with --teacher", config.Teacher)
+	if config.Teacher != "" {
+		if _, err := os.Stat(config.Teacher); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("demo: there is no teacher at %s; without --teacher the demo takes the one that the program carries", config.Teacher)
+		}
 	}
 	for _, run := range []string{"alone", "distilled"} {
 		if err := removeRun(filepath.Join(config.Out, run)); err != nil {

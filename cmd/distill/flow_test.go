@@ -13,7 +13,7 @@ import (
 	"github.com/onnxdistill/onnxdistill/pipeline/digits"
 )
 
-const teacher = "../../testdata/demo/teacher.onnx"
+const teacher = "../../pipeline/digits/teacher.onnx"
 
 // drawImages writes a small folder of class folders with train/ and test/.
 func drawImages(t *testing.T) string {
@@ -197,9 +197,10 @@ func TestDemoEndsWithItsTable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains two students and measures three models on 2,000 images")
 	}
-	dir := filepath.Join(t.TempDir(), "demo")
+	t.Chdir(t.TempDir()) // nothing but the program is needed
+	dir := filepath.Join("runs", "demo")
 	for range 2 { // the second demo takes the place of the first
-		out, errOut, err := distill(t, "demo", "--teacher", teacher, "--out", dir, "--images", "100", "--epochs", "1")
+		out, errOut, err := distill(t, "demo", "--images", "100", "--epochs", "1")
 		if err != nil {
 			t.Fatalf("%v\n%s%s", err, out, errOut)
 		}
@@ -217,6 +218,20 @@ func TestDemoEndsWithItsTable(t *testing.T) {
 	// The demo's runs are runs like any other.
 	if _, _, err := distill(t, "export", "--out", filepath.Join(t.TempDir(), "s.onnx"), filepath.Join(dir, "distilled")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestDemoTakesAnotherTeacherForTheUsers(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "teacher.onnx")
+	if err := os.WriteFile(file, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := distill(t, "demo", "--out", dir); err == nil || !strings.Contains(err.Error(), "another teacher than the demo's") {
+		t.Errorf("got %v", err)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != "mine" {
+		t.Errorf("the user's file is %q, %v", got, err)
 	}
 }
 

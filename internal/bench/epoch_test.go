@@ -205,7 +205,7 @@ func TestEpochsAreMeasured(t *testing.T) {
 	}
 	defer set.Close()
 	c := epochConfig(t.TempDir())
-	c.Teacher.Path = "testdata/demo/teacher.onnx"
+	c.Teacher.Path = "pipeline/digits/teacher.onnx"
 	c.Student.Architecture, c.Training.Batch, c.Training.Epochs = "wrn-10-0.0625", 4, 3
 	run := func(c pipeline.Config) ([]float64, error) {
 		return epochsOf(c, pipeline.Folder(filepath.Join(t.TempDir(), "run")), set)

@@ -17,7 +17,7 @@ func benchTeacher() string {
 	if found, err := filepath.Glob(filepath.Join(sharedData, "teachers", "*wrn*.onnx")); err == nil && len(found) > 0 {
 		return found[0]
 	}
-	return "testdata/demo/teacher.onnx"
+	return "pipeline/digits/teacher.onnx"
 }
 
 // cifar10 is the archive of CIFAR-10's images.

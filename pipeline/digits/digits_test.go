@@ -11,7 +11,7 @@ import (
 )
 
 // TestDrawIsTheSameEverywhere pins the bytes. A change of drawing changes every
-// figure measured on drawn images, and the teacher in testdata/demo, which was
+// figure measured on drawn images, and the teacher, which was
 // trained on them, has to be trained again.
 func TestDrawIsTheSameEverywhere(t *testing.T) {
 	cases := []struct {

@@ -11,7 +11,7 @@ import (
 // them in PyTorch and the preprocessing in its metadata in step: a change to
 // any of them that the others do not follow costs most of the accuracy.
 func TestDemoTeacherReadsDrawnDigits(t *testing.T) {
-	const path = "../../testdata/demo/teacher.onnx"
+	const path = "teacher.onnx"
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)

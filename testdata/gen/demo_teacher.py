@@ -3,7 +3,7 @@
 
     go run ./testdata/gen/demo_draw -seed 20240 -n 24000 -out train.bin
     go run ./testdata/gen/demo_draw -seed 3 -n 4000 -out test.bin
-    testdata/gen/demo_teacher.py train.bin test.bin testdata/demo/teacher.onnx
+    testdata/gen/demo_teacher.py train.bin test.bin pipeline/digits/teacher.onnx
 
 Wide ResNet (Zagoruyko & Komodakis 2016), pre-activation blocks, widths 16, 32,
 64, 128. SGD with Nesterov momentum, one-cycle learning rate, random crops after
