@@ -85,6 +85,17 @@ fuzz: ## run every fuzz target for FUZZTIME each
 		done; \
 	done
 
+.PHONY: licences
+licences: ## collect the licences of what is linked in bin/LICENCES.txt
+	@mkdir -p bin
+	@go list -deps -tags '$(TAGS)' -f '{{with .Module}}{{.Path}} {{.Dir}}{{end}}' ./cmd/distill | sort -u | \
+		while read -r module folder; do \
+			for file in "$$folder"/LICEN[CS]E* "$$folder"/NOTICE*; do \
+				[ ! -f "$$file" ] || { printf '\n==== %s: %s\n\n' "$$module" "$${file##*/}"; cat "$$file"; }; \
+			done; \
+		done >bin/LICENCES.txt
+	@printf '\n==== Go: LICENSE\n\n' >>bin/LICENCES.txt; cat "$$(go env GOROOT)/LICENSE" >>bin/LICENCES.txt
+
 .PHONY: generate
 generate: ## make generated files again (needs protoc, Debian: protobuf-compiler)
 	go generate ./...

@@ -220,7 +220,7 @@ func newOptimizer(t TrainingConfig, m *student.Model) (optim.Optimizer, error) {
 func newSchedule(t TrainingConfig) optim.Schedule {
 	switch t.Schedule {
 	case "step":
-		// METHOD's recipe: times 0.2 at epochs 60, 120 and 160 of 200.
+		// Zagoruyko & Komodakis: times 0.2 at epochs 60, 120 and 160 of 200.
 		return optim.Step{Base: t.LearningRate, Milestones: []float64{0.3, 0.6, 0.8}, Gamma: 0.2, Warmup: t.WarmUp}
 	case "cosine":
 		return optim.Cosine{Base: t.LearningRate, Warmup: t.WarmUp}

@@ -60,7 +60,7 @@ func lastWords(err error) error {
 	return fmt.Errorf("%w: %s", err, lines[len(lines)-1])
 }
 
-// command is a program of testdata/bench or shared with it, with as many
+// command is a program of testdata/bench, with as many
 // threads as ours.
 func (p pytorch) command(script string, args ...string) *exec.Cmd {
 	args = append([]string{script, "--threads", strconv.Itoa(runtime.GOMAXPROCS(0))}, args...)
@@ -83,15 +83,8 @@ func (p pytorch) best(what, script string, args ...string) (float64, error) {
 	return said.Best[what], nil
 }
 
-// stepScript times student steps: the program that is laid beside the checkout
-// for all to compare with, else our own of the same arguments.
-func stepScript() string {
-	const beside, own = "../shared/bench/torch_step.py", "testdata/bench/student_step.py"
-	if _, err := os.Stat(beside); err == nil {
-		return beside
-	}
-	return own
-}
+// stepScript times student steps.
+const stepScript = "testdata/bench/student_step.py"
 
 // TestPyTorchPeersRun keeps the peers' programs and what is read of them
 // together, in one small step each.

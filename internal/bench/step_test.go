@@ -103,7 +103,7 @@ func studentStep(name, depth, width string) func(*testing.B) (figures, error) {
 		return t.inTurn(
 			func() ([]float64, error) { return t.each(step) },
 			func() ([]float64, error) {
-				ms, err := p.best("student_step_ms", stepScript(), "--batch", fmt.Sprint(benchBatch), "--steps", fmt.Sprint(t.steps),
+				ms, err := p.best("student_step_ms", stepScript, "--batch", fmt.Sprint(benchBatch), "--steps", fmt.Sprint(t.steps),
 					"--student", depth, width, "--teacher", "16", "2")
 				return []float64{ms}, err
 			},
