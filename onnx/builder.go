@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // DefaultIR is the IR version a Builder writes unless told otherwise, up to
@@ -41,9 +42,9 @@ type Builder struct {
 	opset  int64
 	ir     int64
 	hint   string
-	fresh  bool // the hint has named no node yet
-	taken  map[string]bool
-	nodes  map[string]bool
+	fresh  bool  // the hint has named no node yet
+	taken  names // values
+	nodes  names
 	naming []naming
 }
 
@@ -60,8 +61,8 @@ func NewBuilder(graph string, opset int64) *Builder {
 		graph: Graph{Name: graph},
 		opset: opset,
 		ir:    max(DefaultIR, MinIR(opset)),
-		taken: make(map[string]bool),
-		nodes: make(map[string]bool),
+		taken: make(names),
+		nodes: make(names),
 	}
 }
 
@@ -74,8 +75,25 @@ func (b *Builder) Opset() int64 { return b.opset }
 func (b *Builder) SetIR(version int64) { b.ir = version }
 
 func (b *Builder) value(hint string) string {
-	name := fresh(b.taken, hint)
-	b.taken[name] = true
+	return b.taken.fresh(hint)
+}
+
+// names are those given, each with the number that was tried last to make
+// another of it: a name asked for again and again is not counted from the start.
+type names map[string]int
+
+// fresh takes a name that none has: the one asked for, or one made from it, as
+// the function of that name makes it.
+func (t names) fresh(hint string) string {
+	if hint == "" {
+		hint = "value"
+	}
+	name := hint
+	for i := max(t[hint], 1) + 1; t[name] > 0; i++ {
+		name = hint + "_" + strconv.Itoa(i)
+		t[hint] = i
+	}
+	t[name] = 1
 	return name
 }
 
@@ -133,8 +151,7 @@ func (b *Builder) Nodes(op string, outputs int, in []string, attrs ...*Attr) []s
 		hint = b.hint + "/" + op
 	}
 	b.fresh = false
-	name := fresh(b.nodes, hint)
-	b.nodes[name] = true
+	name := b.nodes.fresh(hint)
 	n := &Node{Name: name, Op: op, Inputs: slices.Clone(in), Attrs: slices.Clone(attrs)}
 	for i := range max(outputs, 1) {
 		hint := name

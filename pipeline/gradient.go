@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -58,7 +59,7 @@ func (u GradientUnits) convert(dst, src []float32) {
 
 // differentiate makes the model that tells a teacher's gradient by its image, and
 // returns what attaches it to a session of the teacher.
-func (u *run) differentiate(teacher teachers.Spec) (attach func(*teachers.Session) error, err error) {
+func (u *run) differentiate(ctx context.Context, teacher teachers.Spec) (attach func(*teachers.Session) error, err error) {
 	if got, want := [3]int{teacher.H, teacher.W, teacher.C}, [3]int{u.data.H, u.data.W, u.data.C}; got != want {
 		return nil, fmt.Errorf("pipeline: gradients are compared pixel by pixel, and the teacher takes images of %dx%dx%d, the student of %dx%dx%d; bring them to one size with data.size, or set loss.gradient_beta to 0",
 			got[0], got[1], got[2], want[0], want[1], want[2])
@@ -70,9 +71,12 @@ func (u *run) differentiate(teacher teachers.Spec) (attach func(*teachers.Sessio
 	if err != nil {
 		return nil, err
 	}
-	g, err := student.GradientModel(m, student.GradientOptions{
+	g, err := student.GradientContext(ctx, m, student.GradientOptions{
 		Output: u.config.Teacher.Output, Image: student.Shape{H: teacher.H, W: teacher.W, C: teacher.C}, Gradient: teachers.GradientOutput, Labels: teachers.GradientLabels,
 	})
+	if ctx.Err() != nil {
+		return nil, ErrInterrupted
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pipeline: %s cannot be differentiated by its image, which loss.gradient_beta needs: %w", teacher.Name, err)
 	}
@@ -111,9 +115,9 @@ func (r *GradientReport) String() string {
 // InspectGradient differentiates the model that a report of teachers.Inspect is
 // about, and runs the result in ONNX Runtime. output names the output with the
 // class scores, library the runtime, as in teachers.InspectOptions.
-func InspectGradient(path string, of *teachers.Report, output, library string) *GradientReport {
+func InspectGradient(ctx context.Context, path string, of *teachers.Report, output, library string) *GradientReport {
 	r := &GradientReport{}
-	err := r.try(path, of, output, library)
+	err := r.try(ctx, path, of, output, library)
 	r.Possible = err == nil
 	if err == nil {
 		return r
@@ -130,7 +134,7 @@ func InspectGradient(path string, of *teachers.Report, output, library string) *
 	return r
 }
 
-func (r *GradientReport) try(path string, of *teachers.Report, output, library string) error {
+func (r *GradientReport) try(ctx context.Context, path string, of *teachers.Report, output, library string) error {
 	if of.Problem != "" {
 		return errors.New(of.Problem)
 	}
@@ -138,7 +142,7 @@ func (r *GradientReport) try(path string, of *teachers.Report, output, library s
 	if err != nil {
 		return err
 	}
-	g, err := student.GradientModel(m, student.GradientOptions{
+	g, err := student.GradientContext(ctx, m, student.GradientOptions{
 		Output: output, Image: student.Shape{H: of.Image[1], W: of.Image[2], C: of.Image[0]},
 		Gradient: teachers.GradientOutput, Labels: teachers.GradientLabels,
 	})

@@ -19,7 +19,7 @@ func TestGradientReportWritesWhatItFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := InspectGradient(demoTeacher, report, "", "")
+	r := InspectGradient(t.Context(), demoTeacher, report, "", "")
 	if !r.Possible || r.Problem != "" || r.Operator != "" {
 		t.Fatalf("got %+v", r)
 	}
@@ -54,7 +54,7 @@ func TestGradientReportWritesWhatItFound(t *testing.T) {
 	if report, err = teachers.Inspect(uint8s, teachers.InspectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if r := InspectGradient(uint8s, report, "", ""); r.Possible || !strings.Contains(r.Problem, "uint8") || r.WriteFile(path) == nil {
+	if r := InspectGradient(t.Context(), uint8s, report, "", ""); r.Possible || !strings.Contains(r.Problem, "uint8") || r.WriteFile(path) == nil {
 		t.Errorf("of bytes: got %+v", r)
 	}
 }

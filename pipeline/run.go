@@ -85,7 +85,7 @@ func (u *run) makeStudent(ctx context.Context) error {
 	spec := student.Spec{Image: image, Classes: len(u.data.Classes)}
 	var err error
 	if u.config.Student.IsFile() {
-		if err := u.importStudent(spec); err != nil {
+		if err := u.importStudent(ctx, spec); err != nil {
 			return err
 		}
 	} else {

@@ -29,7 +29,7 @@ func (c StudentConfig) keeps() bool { return c.IsFile() && c.Init != InitRandom 
 
 // importStudent makes the student of the network in a file, and says what was
 // made of it.
-func (u *run) importStudent(spec student.Spec) error {
+func (u *run) importStudent(ctx context.Context, spec student.Spec) error {
 	c := &u.config.Student
 	var err error
 	if c.Architecture, err = filepath.Abs(c.Architecture); err != nil {
@@ -61,9 +61,12 @@ func (u *run) importStudent(spec student.Spec) error {
 		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, TrainConstants: c.TrainConstants,
 		Image: spec.Image, Taps: c.Taps,
 	}
-	imported, err := student.ImportModel(named, o)
+	imported, err := student.ImportContext(ctx, named, o)
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
 	if err != nil {
-		if size := fixedImage(named, o); size != nil {
+		if size := fixedImage(ctx, named, o); size != nil {
 			err = size
 		}
 		return fmt.Errorf("pipeline: %s: %w", c.Architecture, err)
@@ -77,10 +80,10 @@ func (u *run) importStudent(spec student.Spec) error {
 
 // fixedImage returns an error that says what to do when a file cannot be imported
 // for the data's images and can for those of a size of its own; else nil.
-func fixedImage(m *onnx.Model, o student.ImportOptions) error {
+func fixedImage(ctx context.Context, m *onnx.Model, o student.ImportOptions) error {
 	want := o.Image
 	o.Image = student.Shape{}
-	imported, err := student.ImportModel(m, o)
+	imported, err := student.ImportContext(ctx, m, o)
 	if err != nil {
 		return nil
 	}

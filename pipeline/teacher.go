@@ -77,7 +77,7 @@ func (u *run) openTeacher(ctx context.Context) error {
 	}
 	attach := func(*teachers.Session) error { return nil }
 	if u.config.Loss.GradientBeta > 0 {
-		if attach, err = u.differentiate(session.Spec()); err != nil {
+		if attach, err = u.differentiate(ctx, session.Spec()); err != nil {
 			return err
 		}
 	}

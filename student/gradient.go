@@ -1,6 +1,7 @@
 package student
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -52,6 +53,12 @@ type GradientOptions struct {
 // The error is an *UnsupportedError where an operator cannot be imported, and an
 // *NoFormError where the derivative of one cannot be written.
 func GradientModel(m *onnx.Model, o GradientOptions) (*onnx.Model, error) {
+	return GradientContext(context.Background(), m, o)
+}
+
+// GradientContext is GradientModel until ctx is cancelled, whose error it returns
+// then.
+func GradientContext(ctx context.Context, m *onnx.Model, o GradientOptions) (*onnx.Model, error) {
 	fail := func(err error) (*onnx.Model, error) { return nil, fmt.Errorf("student: gradient: %w", err) }
 	if o.Labels == "" {
 		o.Labels = "labels"
@@ -80,7 +87,7 @@ func GradientModel(m *onnx.Model, o GradientOptions) (*onnx.Model, error) {
 		m.Graph.Outputs = outputs[at : at+1]
 		m.Strip()
 	}
-	imported, err := ImportModel(m, ImportOptions{Image: o.Image})
+	imported, err := ImportContext(ctx, m, ImportOptions{Image: o.Image})
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +98,9 @@ func GradientModel(m *onnx.Model, o GradientOptions) (*onnx.Model, error) {
 	var written [2]*onnx.Model
 	var tensors []*onnx.Tensor
 	for i, batch := range batchSizes {
+		if err := ctx.Err(); err != nil {
+			return fail(err)
+		}
 		g, err := model.Graph(batch, Infer)
 		if err != nil {
 			return nil, err

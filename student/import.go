@@ -1,8 +1,10 @@
 package student
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -117,6 +119,12 @@ func Import(file string, o ImportOptions) (*Imported, error) {
 // share the parameter. What is left are constants, which a note counts. An
 // operator that cannot be translated is an *UnsupportedError.
 func ImportModel(m *onnx.Model, o ImportOptions) (*Imported, error) {
+	return ImportContext(context.Background(), m, o)
+}
+
+// ImportContext is ImportModel until ctx is cancelled, whose error it returns
+// then.
+func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Imported, error) {
 	if o.Init != Keep && o.Init != Random {
 		return nil, fmt.Errorf("student: initialisation %v; there are %v and %v", o.Init, Keep, Random)
 	}
@@ -132,10 +140,11 @@ func ImportModel(m *onnx.Model, o ImportOptions) (*Imported, error) {
 	if err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
-	p, err := readProgram(m)
+	p, err := readProgram(ctx, m)
 	if err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
+	defer func() { p.ctx = nil }() // later graphs of the model are built without it
 	p.random, p.wantTaps = o.Init == Random, o.Taps
 	if free != "" {
 		p.note("%s", free)
@@ -209,12 +218,14 @@ func freeBatch(m *onnx.Model) (note string, err error) {
 // program is what all graphs of one import share.
 type program struct {
 	*importer.Program
+	ctx      context.Context // ends the import early; nil once it is done
 	random   bool
-	held     int64          // bytes of the constants
-	maker    map[string]int // which call makes a value
-	readers  map[string]int // how many operands are the value
-	reader   map[string]int // the first call of which the value is an operand
-	needed   []bool         // calls that the outputs depend on
+	held     int64                   // bytes of the constants
+	maker    map[string]int          // which call makes a value
+	readers  map[string]int          // how many operands are the value
+	reader   map[string]int          // the first call that a value is an operand of
+	passedOn map[string]*onnx.Tensor // constants and what Identity nodes make of them
+	needed   []bool                  // calls that the outputs depend on
 	notes    []string
 	input    *onnx.Value // of a student: the image
 	nhwc     bool        // the file has the image channels last
@@ -244,14 +255,14 @@ type tapValue struct {
 }
 
 // readProgram reads a model and indexes its calls.
-func readProgram(m *onnx.Model) (*program, error) {
-	r, err := importer.Read(m)
+func readProgram(ctx context.Context, m *onnx.Model) (*program, error) {
+	r, err := importer.ReadContext(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	p := &program{
-		Program: r, maker: map[string]int{}, readers: map[string]int{}, reader: map[string]int{}, needed: make([]bool, len(r.Calls)),
-		learns: map[string]bool{}, weighed: map[string]bool{}, masks: map[string]bool{},
+		Program: r, ctx: ctx, maker: map[string]int{}, readers: map[string]int{}, reader: map[string]int{}, needed: make([]bool, len(r.Calls)),
+		passedOn: maps.Clone(r.Constants), learns: map[string]bool{}, weighed: map[string]bool{}, masks: map[string]bool{},
 		notes: slices.Clone(r.Notes), head: -1, passed: map[int]bool{}, unfold: map[int]bool{},
 	}
 	for i, c := range r.Calls {
@@ -267,6 +278,9 @@ func readProgram(m *onnx.Model) (*program, error) {
 			if v != "" {
 				p.maker[v] = i
 			}
+		}
+		if c.Op == "Identity" && c.Domain == "" && len(c.Inputs) == 1 && len(c.Outputs) == 1 && p.passedOn[c.Inputs[0]] != nil {
+			p.passedOn[c.Outputs[0]] = p.passedOn[c.Inputs[0]]
 		}
 	}
 	for _, v := range r.Outputs {
@@ -302,19 +316,7 @@ func (p *program) callOf(v string) *importer.Call {
 
 // constantOf returns the constant that a value is, perhaps by a node that passes
 // it on: PyTorch's exporter stores equal tensors once.
-func (p *program) constantOf(v string) *onnx.Tensor {
-	for range len(p.Calls) + 1 {
-		if t := p.Constants[v]; t != nil {
-			return t
-		}
-		c := p.callOf(v)
-		if c == nil || c.Op != "Identity" || len(c.Inputs) != 1 {
-			return nil
-		}
-		v = c.Inputs[0]
-	}
-	return nil
-}
+func (p *program) constantOf(v string) *onnx.Tensor { return p.passedOn[v] }
 
 // need marks the calls that the values depend on.
 func (p *program) need(values ...string) {
@@ -408,8 +410,8 @@ const maxImage = 1 << 20
 // to channels first before anything but arithmetic with constants.
 func (p *program) turnsFirst(v string) bool {
 	for steps := 0; steps < len(p.Calls); steps++ {
-		i := slices.IndexFunc(p.Calls, func(c importer.Call) bool { return slices.Contains(c.Inputs, v) })
-		if i < 0 {
+		i, ok := p.reader[v]
+		if !ok {
 			return false
 		}
 		switch c := p.Calls[i]; c.Op {
@@ -516,6 +518,12 @@ var normalisations = []string{"BatchNormalization", "InstanceNormalization", "Gr
 // planNormalisation recognises a network whose batch normalisations are part of
 // its convolutions, and with unfold gives them back.
 func (p *program) planNormalisation(unfold bool) {
+	normalised := map[string]bool{}
+	for _, c := range p.Calls {
+		if c.Op == "BatchNormalization" && len(c.Inputs) > 0 {
+			normalised[c.Inputs[0]] = true
+		}
+	}
 	var biased []int
 	for i, c := range p.Calls {
 		if !p.needed[i] {
@@ -527,10 +535,7 @@ func (p *program) planNormalisation(unfold bool) {
 		if c.Op != "Conv" || i == p.head || len(c.Inputs) < 3 || c.Inputs[2] == "" || p.constantOf(c.Inputs[1]) == nil || p.constantOf(c.Inputs[2]) == nil {
 			continue
 		}
-		followed := p.readers[c.Outputs[0]] == 1 && slices.ContainsFunc(p.Calls, func(d importer.Call) bool {
-			return d.Op == "BatchNormalization" && len(d.Inputs) > 0 && d.Inputs[0] == c.Outputs[0]
-		})
-		if !followed {
+		if followed := p.readers[c.Outputs[0]] == 1 && normalised[c.Outputs[0]]; !followed {
 			biased = append(biased, i)
 		}
 	}
@@ -624,6 +629,10 @@ func (im *importing) run() {
 	for i := range im.Calls {
 		if !im.needed[i] || im.b.err != nil {
 			continue
+		}
+		if im.ctx != nil && im.ctx.Err() != nil {
+			im.b.Fail(im.ctx.Err())
+			return
 		}
 		im.at, im.call = i, &im.Calls[i]
 		out, err := im.translate(im.call)
@@ -761,8 +770,9 @@ func (im *importing) unique(names ...string) string {
 			continue
 		}
 		free := name
-		for i := 2; im.taken[free]; i++ {
-			free = fmt.Sprintf("%s_%d", name, i)
+		for im.taken[free] {
+			im.repeats[name]++
+			free = fmt.Sprintf("%s_%d", name, im.repeats[name]+1)
 		}
 		im.taken[free] = true
 		return free

@@ -1,6 +1,7 @@
 package student_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -818,5 +819,42 @@ func TestHalfPrecisionWeights(t *testing.T) {
 	}
 	if d := apart(t, logits(t, importModel(t, half, student.ImportOptions{}).Model, 2), logits(t, m, 2)); d > 5e-3 || d == 0 {
 		t.Errorf("logits by half-precision weights are off by %v", d)
+	}
+}
+
+// countdown is a context that is cancelled when its error was asked for so often.
+type countdown struct {
+	context.Context
+	left int
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// An import stops when it is told to, wherever it is, and a student that was
+// imported outlives its import.
+func TestImportStops(t *testing.T) {
+	m := deepNetwork(t, 100)
+	all := &countdown{t.Context(), 1 << 30}
+	i, err := student.ImportContext(all, m, student.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 1<<30 - all.left
+	if least := 3 * len(m.Graph.Nodes); asked < least { // read, built for inference and for training
+		t.Errorf("%d nodes are imported with the context asked %d times, want at least %d", len(m.Graph.Nodes), asked, least)
+	}
+	all.left = 0
+	if _, err := i.Model.Graph(2, student.Train); err != nil {
+		t.Errorf("a graph after the import's context was cancelled: %v", err)
+	}
+	for left := range asked {
+		if _, err := student.ImportContext(&countdown{t.Context(), left}, m, student.ImportOptions{}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("cancelled when asked for the %d. time: got error %v, want that it was cancelled", left+1, err)
+		}
 	}
 }

@@ -55,6 +55,7 @@ type importing struct {
 	made     map[string]*gorgonia.Node // parameters by the constants they are made of
 	flipped  map[string]bool           // those whose node is the transpose of the constant
 	taken    map[string]bool           // names of parameters and inputs
+	repeats  map[string]int            // how often a name was asked for that was taken
 	turned   map[*gorgonia.Node]turn
 	turns    map[string]*gorgonia.Node
 	reshaped map[*gorgonia.Node]*gorgonia.Node // the value of the same elements, in the file's order, that a node was made of
@@ -81,6 +82,7 @@ func newImporting(p *program, b *Builder) *importing {
 		made:     map[string]*gorgonia.Node{},
 		flipped:  map[string]bool{},
 		taken:    map[string]bool{},
+		repeats:  map[string]int{},
 		turned:   map[*gorgonia.Node]turn{},
 		turns:    map[string]*gorgonia.Node{},
 		reshaped: map[*gorgonia.Node]*gorgonia.Node{},

@@ -1,6 +1,7 @@
 package student
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -76,7 +77,7 @@ func ImportNet(m *onnx.Model, o NetOptions) (*Net, error) {
 	if o.Batch < 0 {
 		return nil, fmt.Errorf("student: batch of %d; a net is for at least 1, and 0 means 1", o.Batch)
 	}
-	p, err := readProgram(m)
+	p, err := readProgram(context.Background(), m)
 	if err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
 	}

@@ -47,7 +47,7 @@ Worked examples:
 			}
 			var gradient *pipeline.GradientReport
 			if c.Bool("gradient") || c.IsSet("gradient-file") {
-				gradient = pipeline.InspectGradient(path, report, c.String("model-output"), c.String("onnxruntime"))
+				gradient = pipeline.InspectGradient(c.Context, path, report, c.String("model-output"), c.String("onnxruntime"))
 			}
 			if file := c.String("gradient-file"); file != "" {
 				if err := gradient.WriteFile(file); err != nil {

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ const smallTensor = 1 << 10
 
 // decode passes the graph through onnx-go and returns what came out, joined
 // with what onnx-go drops.
-func (n *normal) decode() ([]Call, error) {
+func (n *normal) decode(ctx context.Context) ([]Call, error) {
 	g := n.model.Graph
 	if len(g.Nodes) == 0 {
 		return nil, nil // onnx-go refuses such a graph; there is nothing to decode
@@ -36,7 +37,11 @@ func (n *normal) decode() ([]Call, error) {
 		return nil, fmt.Errorf("importer: %w", err)
 	}
 	r := newRecorder()
+	r.ctx = ctx
 	if err := r.decode(b); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, fmt.Errorf("importer: onnx-go: %w", err)
 	}
 	calls, err := s.join(n, r)
@@ -273,6 +278,7 @@ var (
 // graph inside stays empty, it answers the rest of the interface.
 type recorder struct {
 	*simple.WeightedDirectedGraph
+	ctx   context.Context // ends the decoding early
 	model *onnxgo.Model
 	nodes int64
 	calls []operation
@@ -290,7 +296,7 @@ type operation struct {
 }
 
 func newRecorder() *recorder {
-	return &recorder{WeightedDirectedGraph: simple.NewWeightedDirectedGraph(0, 0)}
+	return &recorder{WeightedDirectedGraph: simple.NewWeightedDirectedGraph(0, 0), ctx: context.Background()}
 }
 
 // decode has onnx-go decode the bytes of a model. What it panics with becomes
@@ -355,6 +361,9 @@ func (r *recorder) SetWeightedEdge(e graph.WeightedEdge) {
 
 // ApplyOperation notes a call on the operands told before.
 func (r *recorder) ApplyOperation(o onnxgo.Operation, out ...graph.Node) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
 	c := operation{op: o.Name, inputs: r.operands, attrs: o.Attributes}
 	for _, n := range out {
 		c.outputs = append(c.outputs, n.(*recorded).name)

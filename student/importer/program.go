@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -138,7 +139,10 @@ func ReadFile(path string) (*Program, error) {
 // call, and a call of a function those of its body: a file made to waste memory
 // has at most 1,000 bytes allocated for each of its own, and 40 MB where it has
 // functions.
-func Read(m *onnx.Model) (*Program, error) {
+func Read(m *onnx.Model) (*Program, error) { return ReadContext(context.Background(), m) }
+
+// ReadContext is Read until ctx is cancelled, whose error it returns then.
+func ReadContext(ctx context.Context, m *onnx.Model) (*Program, error) {
 	if err := onnx.Check(m); err != nil {
 		return nil, fmt.Errorf("importer: %w", err)
 	}
@@ -146,7 +150,10 @@ func Read(m *onnx.Model) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	calls, err := n.decode()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	calls, err := n.decode(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -139,6 +139,7 @@ func (c *core) DiffWRT(n int) []bool {
 // apply makes the node of o over in. It guards against a hash collision, in
 // which Gorgonia would return another application's node.
 func apply(o Operator, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	indexNodes(in)
 	n, err := gorgonia.ApplyOp(o, append([]*gorgonia.Node(nil), in...)...)
 	if err != nil {
 		return nil, fmt.Errorf("op: applying %v: %w", o, err)
