@@ -3,7 +3,6 @@ package onnx
 import (
 	"fmt"
 	"slices"
-	"strconv"
 )
 
 // DefaultIR is the IR version a Builder writes unless told otherwise, up to
@@ -76,25 +75,6 @@ func (b *Builder) SetIR(version int64) { b.ir = version }
 
 func (b *Builder) value(hint string) string {
 	return b.taken.fresh(hint)
-}
-
-// names are those given, each with the number that was tried last to make
-// another of it: a name asked for again and again is not counted from the start.
-type names map[string]int
-
-// fresh takes a name that none has: the one asked for, or one made from it, as
-// the function of that name makes it.
-func (t names) fresh(hint string) string {
-	if hint == "" {
-		hint = "value"
-	}
-	name := hint
-	for i := max(t[hint], 1) + 1; t[name] > 0; i++ {
-		name = hint + "_" + strconv.Itoa(i)
-		t[hint] = i
-	}
-	t[name] = 1
-	return name
 }
 
 // Input adds a graph input and returns its name, which differs from the one

@@ -225,6 +225,39 @@ func (g *Graph) FreshName(hint string) string {
 	return fresh(taken, hint)
 }
 
+// Namer gives out names as FreshName does, any number of them after going
+// through the graph once. It knows the names that the graph had when it was made
+// and those it gave.
+type Namer struct{ taken names }
+
+// Namer makes the graph's namer.
+func (g *Graph) Namer() *Namer {
+	n := &Namer{make(names, 2*len(g.Nodes))}
+	g.names(func(name string) { n.taken[name] = 1 })
+	return n
+}
+
+// Fresh returns a name as FreshName does and takes it.
+func (n *Namer) Fresh(hint string) string { return n.taken.fresh(hint) }
+
+// names are those taken, each with the number that was tried last to make another
+// of it: a name asked for again and again is not counted from the start.
+type names map[string]int
+
+// fresh takes a name that none has, made from hint as the function fresh does.
+func (t names) fresh(hint string) string {
+	if hint == "" {
+		hint = "value"
+	}
+	name := hint
+	for i := max(t[hint], 1) + 1; t[name] > 0; i++ {
+		name = hint + "_" + strconv.Itoa(i)
+		t[hint] = i
+	}
+	t[name] = 1
+	return name
+}
+
 func fresh(taken map[string]bool, hint string) string {
 	if hint == "" {
 		hint = "value"

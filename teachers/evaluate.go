@@ -31,7 +31,7 @@ func Evaluate(m *onnx.Model, feeds map[string]*onnx.Tensor, o EvaluateOptions) (
 	if _, err := ort.Load(o.Library); err != nil {
 		return nil, fmt.Errorf("teachers: %w", err)
 	}
-	r := &rewriter{m.Clone()}
+	r := &rewriter{m: m.Clone()}
 	r.constants()
 	if o.Outputs != nil {
 		for _, name := range o.Outputs {

@@ -281,7 +281,7 @@ func TestMapsAreWrittenFromTheLastTapOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rewriter{m}
+	r := &rewriter{m: m}
 	var taps []Tap
 	types := map[string]onnx.DataType{}
 	for _, name := range []string{b, c, a} {

@@ -8,7 +8,18 @@ import (
 )
 
 // rewriter appends nodes to a model in the form its opset wants.
-type rewriter struct{ m *onnx.Model }
+type rewriter struct {
+	m     *onnx.Model
+	names *onnx.Namer // nil until a name is asked for
+}
+
+// fresh returns a name that nothing in the graph has.
+func (r *rewriter) fresh(hint string) string {
+	if r.names == nil {
+		r.names = r.m.Graph.Namer()
+	}
+	return r.names.Fresh(hint)
+}
 
 // oldest is the first opset whose arithmetic broadcasts; the maps need it.
 const oldest = 7
@@ -16,7 +27,7 @@ const oldest = 7
 // node appends a node of the standard operators with one result and returns
 // the result's name, which is made from hint.
 func (r *rewriter) node(hint, op string, in []string, attrs ...*onnx.Attr) string {
-	out := r.m.Graph.FreshName(hint)
+	out := r.fresh(hint)
 	r.m.Graph.Nodes = append(r.m.Graph.Nodes, &onnx.Node{Name: out, Op: op, Inputs: in, Outputs: []string{out}, Attrs: attrs})
 	return out
 }
@@ -26,7 +37,7 @@ func (r *rewriter) node(hint, op string, in []string, attrs ...*onnx.Attr) strin
 func (r *rewriter) constants() { r.m.IRVersion = max(r.m.IRVersion, 4) }
 
 func (r *rewriter) constant(hint string, t *onnx.Tensor) string {
-	t.Name = r.m.Graph.FreshName(hint)
+	t.Name = r.fresh(hint)
 	r.m.Graph.Initializers = append(r.m.Graph.Initializers, t)
 	return t.Name
 }
@@ -78,13 +89,13 @@ func (r *rewriter) floatInput(in imageInput) (string, onnx.DataType) {
 	if in.kind == onnx.Float32 || in.kind == onnx.Uint8 {
 		return in.name, in.kind
 	}
-	name := r.m.Graph.FreshName(in.name + "/float32")
+	name := r.fresh(in.name + "/float32")
 	for _, v := range r.m.Graph.Inputs {
 		if v.Name == in.name {
 			v.Name, v.Type = name, onnx.Float32
 		}
 	}
-	cast := &onnx.Node{Name: r.m.Graph.FreshName(in.name + "/cast"), Op: "Cast", Inputs: []string{name}, Outputs: []string{in.name},
+	cast := &onnx.Node{Name: r.fresh(in.name + "/cast"), Op: "Cast", Inputs: []string{name}, Outputs: []string{in.name},
 		Attrs: []*onnx.Attr{onnx.AttrInt("to", int64(in.kind))}}
 	r.m.Graph.Nodes = append([]*onnx.Node{cast}, r.m.Graph.Nodes...)
 	return name, onnx.Float32

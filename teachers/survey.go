@@ -166,7 +166,7 @@ func length(n int) string {
 // Weights that the file lists as inputs with a default, as all did before IR
 // version 4, become constants, which the runtime can fold.
 func (s *survey) base() (r *rewriter, input string, kind onnx.DataType) {
-	r = &rewriter{s.model.Clone()}
+	r = &rewriter{m: s.model.Clone()}
 	r.constants()
 	r.m.Graph.Inputs = slices.DeleteFunc(r.m.Graph.Inputs, func(v *onnx.Value) bool { return v.Name != s.in.name })
 	if image := r.m.Graph.Inputs[0]; image.HasShape && s.in.n == 0 {
