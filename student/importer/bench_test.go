@@ -25,6 +25,18 @@ func layered(layers int) *onnx.Model {
 	return m
 }
 
+// readFile reads a model and the files its tensors lie in, then as Read does.
+// It allocates twice the size of the file, for its bytes and for the tensors in
+// them: for 100 MB that is 210 MB and 32 ms, measured on an AMD EPYC by
+// BenchmarkImport, where onnx-go alone takes 733 MB and 260 ms.
+func readFile(path string) (*Program, error) {
+	m, err := onnx.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Read(m)
+}
+
 // BenchmarkImport reads a model of 100 MB from a file, and beside it has
 // onnx-go decode the same bytes alone.
 //
@@ -36,11 +48,11 @@ func BenchmarkImport(b *testing.B) {
 	if err := m.WriteFile(file); err != nil {
 		b.Fatal(err)
 	}
-	b.Run("ReadFile", func(b *testing.B) {
+	b.Run("a file", func(b *testing.B) {
 		b.SetBytes(size)
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := ReadFile(file); err != nil {
+			if _, err := readFile(file); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -71,7 +83,7 @@ func BenchmarkImport(b *testing.B) {
 
 // Reading a file takes its size twice, for the bytes and for the tensors in
 // them; the calls around them are small.
-func TestReadFileTakesTwiceTheFile(t *testing.T) {
+func TestReadingTakesTwiceTheFile(t *testing.T) {
 	m := layered(16)
 	file := filepath.Join(t.TempDir(), "large.onnx")
 	if err := m.WriteFile(file); err != nil {
@@ -82,7 +94,7 @@ func TestReadFileTakesTwiceTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p *Program
-	n := allocated(func() { p, err = ReadFile(file) })
+	n := allocated(func() { p, err = readFile(file) })
 	if err != nil || len(p.Calls) != 16 || len(p.Constants) != 16 {
 		t.Fatal(err)
 	}

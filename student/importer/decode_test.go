@@ -50,7 +50,7 @@ func TestEveryFixtureIsReadOrRefused(t *testing.T) {
 		folder, name := filepath.Base(filepath.Dir(file)), filepath.Base(file)
 		name = folder + "/" + name
 		bad := strings.HasPrefix(name, "onnx/bad_")
-		p, err := ReadFile(file)
+		p, err := readFile(file)
 		switch {
 		case bad && err == nil:
 			t.Errorf("%s is read", name)
@@ -96,7 +96,7 @@ func TestTeachersOutsideTheRepositoryAreRead(t *testing.T) {
 			if _, err := os.Stat(file); err != nil {
 				t.Skipf("no teacher to read: %v", err)
 			}
-			p, err := ReadFile(file)
+			p, err := readFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -108,22 +108,6 @@ func domainOf(d string) string {
 	return d
 }
 
-// ReadFile reads a model and the files its tensors lie in, then as Read does.
-// It allocates twice the size of the file, for its bytes and for the tensors in
-// them: for 100 MB that is 210 MB and 32 ms, measured on an AMD EPYC by
-// BenchmarkImport, where onnx-go alone takes 733 MB and 260 ms.
-func ReadFile(path string) (*Program, error) {
-	m, err := onnx.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	p, err := Read(m)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return p, nil
-}
-
 // Read reads the main graph of a model. m is not changed.
 //
 // The model must pass onnx.Check. Beyond that Read refuses what a list of

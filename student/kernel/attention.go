@@ -189,15 +189,3 @@ func (s AdaptiveShape) visit(images int, f func(xi, yi, area int)) {
 		}
 	}
 }
-
-// FlipW plans dst[n, h, w, c] = x[n, h, W-1-w, c] over rows = N·H rows of W
-// pixels of c channels.
-func FlipW[T Float](rows, w, c int) (run func(dst, x []T) error) {
-	return PerRow(rows, w*c, w*c, func(dst, x []T) {
-		for ; len(x) > 0; dst, x = dst[w*c:], x[w*c:] {
-			for i := range w {
-				copy(dst[i*c:(i+1)*c], x[(w-1-i)*c:(w-i)*c])
-			}
-		}
-	})
-}

@@ -62,7 +62,7 @@ func BenchmarkConv(b *testing.B) {
 				plan      ConvPlan[float32]
 				dst, p, q []float32
 			}{
-				{"forward", convForward(m, s), y, x, w},
+				{"forward", convForwardEpilogue(m, s, Epilogue{}).plain(), y, x, w},
 				{"data", convBackwardData(m, s), x, y, w},
 				{"weights", convBackwardWeights(m, s), w, x, y},
 			} {

@@ -17,14 +17,6 @@ type Buffer struct {
 // Len returns the number of elements.
 func (b Buffer) Len() int { return len(b.F32) + len(b.F64) }
 
-// Slice returns elements i to j of b, sharing its memory.
-func (b Buffer) Slice(i, j int) Buffer {
-	if b.F64 != nil {
-		return Buffer{F64: b.F64[i:j]}
-	}
-	return Buffer{F32: b.F32[i:j]}
-}
-
 // Of returns the elements of b as a []T. It panics when b holds the other
 // element type, which is a fault of the caller and never of its input.
 func Of[T Float](b Buffer) []T {

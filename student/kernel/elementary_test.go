@@ -196,18 +196,6 @@ func TestLargeImages(t *testing.T) {
 		}
 		equal(t, fmt.Sprintf("AdaptiveAverage, image %d", i), whole[i*len(part):(i+1)*len(part)], part)
 	}
-	once, twice := make([]float64, len(x)), make([]float64, len(x))
-	flip := FlipW[float64](n*h, w, c)
-	if err := flip(once, x); err != nil {
-		t.Fatal(err)
-	}
-	if err := flip(twice, once); err != nil {
-		t.Fatal(err)
-	}
-	equal(t, "FlipW twice", twice, x)
-	if once[0] != x[(w-1)*c] {
-		t.Errorf("FlipW: the first pixel is %v, want the last of its row, %v", once[0], x[(w-1)*c])
-	}
 }
 
 // TestBinsCoverEverything checks PyTorch's rule on every size that matters.

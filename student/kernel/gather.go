@@ -307,10 +307,6 @@ func (g *gather[T]) packEach(p *panel, b []T) {
 	}
 }
 
-func convForward[T Float](m *micro[T], s ConvShape) ConvPlan[T] {
-	return convForwardEpilogue(m, s, Epilogue{}).plain()
-}
-
 func convForwardEpilogue[T Float](m *micro[T], s ConvShape, e Epilogue) EpiloguePlan[T] {
 	s = s.flat()
 	oh, ow := s.Out()

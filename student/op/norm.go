@@ -50,17 +50,6 @@ func LayerNorm(x *gorgonia.Node, axis int, eps float64) (*gorgonia.Node, error) 
 	return momentNorm(name, x, axes, eps)
 }
 
-// InstanceNorm normalises each channel of each image of x [N, H, W, C] by its
-// mean and biased variance (Ulyanov, Vedaldi and Lempitsky 2016, arXiv
-// 1607.08022). A scale and a shift are the caller's; eps is as in LayerNorm.
-func InstanceNorm(x *gorgonia.Node, eps float64) (*gorgonia.Node, error) {
-	const name = "InstanceNorm"
-	if _, err := imagesOf(name, x); err != nil {
-		return nil, err
-	}
-	return momentNorm(name, x, []int{1, 2}, eps)
-}
-
 // MomentNorm normalises x by the mean and the biased variance over the given
 // axes, in Gorgonia's order:
 //

@@ -71,21 +71,3 @@ func gorgoniaShape(s tensor.Shape) []int64 {
 	}
 	return d
 }
-
-// FlipW returns x [N, H, W, C] mirrored: the first column becomes the last.
-func FlipW(x *gorgonia.Node) (*gorgonia.Node, error) {
-	if err := checked("FlipW", x); err != nil {
-		return nil, err
-	}
-	s := x.Shape()
-	if len(s) != 4 {
-		return nil, fmt.Errorf("op: FlipW wants a map [N, H, W, C], got shape %v", s)
-	}
-	return apply1("FlipW", "", s, x, plan1(false,
-		func() unary[float32] { return kernel.FlipW[float32](s[0]*s[1], s[2], s[3]) },
-		func() unary[float64] { return kernel.FlipW[float64](s[0]*s[1], s[2], s[3]) }),
-		func(_, _, g *gorgonia.Node) (*gorgonia.Node, error) { return FlipW(g) },
-		func(f form) string {
-			return f.node("Slice", []string{f.in[0], f.ints("starts", -1), f.ints("ends", allOf), f.ints("axes", 3), f.ints("steps", -1)})
-		})
-}

@@ -240,9 +240,6 @@ func shapeCases() []Case {
 	reshape := func(shape ...int) builder {
 		return func(in gorgonia.Nodes) (node, error) { return op.Reshape(in[0], shape...) }
 	}
-	flip := func(w, c int) func(i int) int {
-		return func(i int) int { return i/(w*c)*(w*c) + (w-1-i/c%w)*c + i%c }
-	}
 	return []Case{
 		{Name: "Flatten of an activation", Inputs: inputs(any4), Build: unary(op.Flatten), Reference: same},
 		{Name: "Flatten of one pixel", Inputs: inputs(tensor.Shape{2, 1, 1, 5}), Build: unary(op.Flatten), Reference: same},
@@ -252,8 +249,6 @@ func shapeCases() []Case {
 		{Name: "Reshape of an activation to another", Inputs: inputs(any4), Build: reshape(2, 4, 3, 5), Reference: same},
 		{Name: "Reshape that moves the batch", Inputs: inputs(any4), Build: reshape(6, 20), Reference: same},
 		{Name: "Reshape of maps to an activation of one channel", Inputs: inputs(tensor.Shape{2, 3, 4}), Build: reshape(2, 3, 4, 1), Reference: same},
-		{Name: "FlipW of an even width", Inputs: inputs(any4), Build: unary(op.FlipW), Reference: takeFrom(120, flip(4, 5))},
-		{Name: "FlipW of an odd width", Inputs: inputs(tensor.Shape{2, 2, 3, 2}), Build: unary(op.FlipW), Reference: takeFrom(24, flip(3, 2))},
 	}
 }
 
