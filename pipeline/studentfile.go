@@ -24,7 +24,12 @@ func (c StudentConfig) IsFile() bool {
 	return strings.EqualFold(filepath.Ext(c.Architecture), ".onnx")
 }
 
-// keeps reports whether training starts from the file's weights.
+// KeptLearningRate is the learning rate that the command takes for weights that are
+// kept, where nothing says another: a rate for fresh weights, such as Default's 0.2,
+// destroys what they know in the first steps.
+const KeptLearningRate = 0.001
+
+// Keeps reports whether training starts from the file's weights.
 func (c StudentConfig) keeps() bool { return c.IsFile() && c.Init != InitRandom }
 
 // importStudent makes the student of the network in a file, and says what was

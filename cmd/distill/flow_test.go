@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/pipeline"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/digits"
 )
@@ -232,6 +233,35 @@ func TestDemoTakesAnotherTeacherForTheUsers(t *testing.T) {
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != "mine" {
 		t.Errorf("the user's file is %q, %v", got, err)
+	}
+}
+
+// TestKeptWeightsLearnSlowly: the learning rate for fresh weights is none for those
+// of a file.
+func TestKeptWeightsLearnSlowly(t *testing.T) {
+	const kept = "lr       0.001 at its highest, as the weights in"
+	for _, c := range []struct {
+		name string
+		args []string
+		said bool
+	}{
+		{"weights that are kept", []string{"--student", teacher}, true},
+		{"fresh weights for a file's network", []string{"--student", teacher, "--init", "random"}, false},
+		{"a network of the zoo", []string{"--student", "wrn-10-1"}, false},
+		{"a rate of the user's", []string{"--student", teacher, "--lr", "0.01"}, false},
+	} {
+		out, _, err := distill(t, append([]string{"train", "--data", "nowhere", "--out", filepath.Join(t.TempDir(), "run")}, c.args...)...)
+		if err == nil || strings.Contains(out, kept) != c.said {
+			t.Errorf("%s: says the rate %v, want %v; %v\n%s", c.name, !c.said, c.said, err, out)
+		}
+	}
+	run := filepath.Join(t.TempDir(), "run")
+	if out, errOut, err := distill(t, "train", "--student", teacher, "--data", drawImages(t), "--limit", "20", "--epochs", "1", "--batch", "10", "--out", run); err != nil {
+		t.Fatalf("%v\n%s%s", err, out, errOut)
+	}
+	config, err := pipeline.ReadConfig(pipeline.Folder(run).Config())
+	if err != nil || config.Training.LearningRate != pipeline.KeptLearningRate {
+		t.Errorf("trained with %v, %v; want %v", config.Training.LearningRate, err, pipeline.KeptLearningRate)
 	}
 }
 

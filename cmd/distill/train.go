@@ -74,7 +74,7 @@ func trainFlags() []cli.Flag {
 		&cli.IntFlag{Name: "batch", Category: "Recipe", Value: d.Training.Batch, Usage: "images per step"},
 		&cli.Uint64Flag{Name: "seed", Category: "Recipe", Value: d.Training.Seed, Usage: "of everything random"},
 		&cli.StringFlag{Name: "optimizer", Category: "Recipe", Value: d.Training.Optimizer, Usage: "`NAME`: " + oneOf(pipeline.Optimizers)},
-		&cli.Float64Flag{Name: "lr", Category: "Recipe", Value: d.Training.LearningRate, Usage: "learning rate at its highest"},
+		&cli.Float64Flag{Name: "lr", Category: "Recipe", Value: d.Training.LearningRate, DefaultText: fmt.Sprintf("%v; %v where a file's weights are kept", d.Training.LearningRate, pipeline.KeptLearningRate), Usage: "learning rate at its highest"},
 		&cli.Float64Flag{Name: "momentum", Category: "Recipe", Value: d.Training.Momentum, Usage: "of sgd"},
 		&cli.BoolFlag{Name: "nesterov", Category: "Recipe", Value: d.Training.Nesterov, Usage: "Nesterov momentum"},
 		&cli.Float64Flag{Name: "weight-decay", Category: "Recipe", Value: d.Training.WeightDecay, Usage: "on the parameters that --decay says"},
@@ -280,6 +280,11 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 	}
 	if config.Student.IsFile() && !c.IsSet("config") && !c.IsSet("decay") {
 		config.Training.Decay = pipeline.DecayWeights
+	}
+	// The default is for fresh weights; a configuration says its own.
+	if s := config.Student; s.IsFile() && s.Init != pipeline.InitRandom && flagCalled(c.Command, "lr") != "" && !c.IsSet("lr") && !c.IsSet("config") {
+		config.Training.LearningRate = pipeline.KeptLearningRate
+		report.Say(fmt.Sprintf("lr       %v at its highest, as the weights in %s are kept; training.learning_rate says another", pipeline.KeptLearningRate, s.Architecture))
 	}
 	if folder, err := cacheFolder(c, pipeline.NoCache); err != nil {
 		errs = append(errs, err)
