@@ -11,7 +11,7 @@ import (
 
 	// The formats that Open reads register themselves with package image.
 	_ "image/gif"
-	_ "image/jpeg"
+	"image/jpeg"
 	_ "image/png"
 
 	_ "golang.org/x/image/bmp"
@@ -118,8 +118,21 @@ func decodeConfig(b []byte) (cfg image.Config, format string, err error) {
 	defer recoverDecoder(&err)
 	// A Buffer rather than a Reader: it can Peek, which spares package image a copy.
 	cfg, format, err = image.DecodeConfig(bytes.NewBuffer(b))
+	if err != nil && bytes.HasPrefix(b, bmpMagic) {
+		var h bmpHeader
+		format = "bmp"
+		if h, err = readBMP(b); err == nil {
+			cfg = image.Config{ColorModel: color.NRGBAModel, Width: h.w, Height: h.h}
+			if h.palette != nil {
+				cfg.ColorModel = h.palette
+			}
+		}
+	}
 	return cfg, format, decoderError(b, err)
 }
+
+// bmpMagic begins every BMP.
+var bmpMagic = []byte("BM")
 
 // decoderError improves a decoder's error.
 func decoderError(b []byte, err error) error {
@@ -130,6 +143,8 @@ func decoderError(b []byte, err error) error {
 		return errors.New("the file is empty")
 	case errors.Is(err, image.ErrFormat):
 		return errNotImage
+	case errors.As(err, new(jpeg.UnsupportedError)):
+		return fmt.Errorf("%w; save it as a jpeg with 4:2:0 chroma, or as png", err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("the image was cut short: %w", io.ErrUnexpectedEOF)
 	}
@@ -147,15 +162,9 @@ func recoverDecoder(err *error) {
 // inspectImage, since it takes memory for every pixel.
 func decodeImage(b []byte, dst []uint8, t target, s *scratch) (err error) {
 	defer recoverDecoder(&err)
-	m, format, err := image.Decode(bytes.NewBuffer(b))
+	m, format, err := decodePixels(b)
 	if err != nil {
 		return decoderError(b, err)
-	}
-	if format == "gif" {
-		m, err = placeFrame(b, m)
-		if err != nil {
-			return err
-		}
 	}
 	rgba := flatten(m, format, s)
 	if format == "jpeg" {
@@ -163,6 +172,23 @@ func decodeImage(b []byte, dst []uint8, t target, s *scratch) (err error) {
 	}
 	fitTo(rgba, dst, t, s)
 	return nil
+}
+
+// decodePixels is image.Decode for all that is read here.
+func decodePixels(b []byte) (m image.Image, format string, err error) {
+	if frame := webpAnimation(b); frame != nil {
+		m, err = decodeWebPFrame(b, frame)
+		return m, "webp", err
+	}
+	m, format, err = image.Decode(bytes.NewBuffer(b))
+	switch {
+	case err != nil && bytes.HasPrefix(b, bmpMagic):
+		m, err = decodeBMP(b)
+		return m, "bmp", err
+	case err == nil && format == "gif":
+		m, err = placeFrame(b, m)
+	}
+	return m, format, err
 }
 
 // placeFrame puts a GIF's first frame where it belongs on the canvas; what it

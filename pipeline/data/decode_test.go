@@ -11,6 +11,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,6 +97,15 @@ func TestImagesMatchPillow(t *testing.T) {
 		{"lossless.webp", exact},
 		{"alpha-lossless.webp", tolerance{1, 0.5}}, // PIL rounds its compositing otherwise
 		{"alpha.png", tolerance{1, 0.5}},
+		{"animated.webp", sameFilter},
+		{"animated-part.webp", tolerance{1, 0.5}},
+		{"animated-part-lossy.webp", sameFilter},
+		{"555.bmp", exact},
+		{"565.bmp", exact},
+		{"masks32.bmp", exact},
+		{"rle8.bmp", exact},
+		{"rle4.bmp", exact},
+		{"os2.bmp", exact},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			b, ref := readFixture(t, "images/"+c.file), readFixture(t, "images/"+c.file+".png")
@@ -439,4 +449,32 @@ func TestMixedImagesInOneSet(t *testing.T) {
 			t.Errorf("got %d samples of %dx%dx%d, want 2 of 6x6x3", s.Train.Len(), s.H, s.W, s.C)
 		}
 	})
+}
+
+// Kinds that no decoder here reads are told as such, once, with a way out.
+func TestKindsThatAreNotReadSayWhatToDo(t *testing.T) {
+	chroma := bytes.Clone(readFixture(t, "images/444.jpg"))
+	frame := bytes.Index(chroma, []byte{0xff, 0xc0})
+	chroma[frame+11] = 0x31 // the first component three times as wide as the others
+	packed := bytes.Clone(readFixture(t, "images/565.bmp"))
+	packed[30] = 4 // a JPEG within
+	files := map[string][]byte{"b/1.png": pngOf(t, 19, 29, color.White)}
+	for i := range 3 {
+		files[fmt.Sprintf("a/%d.jpg", i)] = chroma
+	}
+	files["a/9.bmp"] = packed
+	_, err := Open(writeTree(t, files), Options{})
+	wantError(t, err, "4 of 5 images cannot be used", "3: unsupported JPEG feature: luma/chroma subsampling ratio; save it as a jpeg with 4:2:0 chroma, or as png",
+		"1: bmp: 16 bits a pixel with compression 4 is not read; save it as png")
+}
+
+// A frame may not reach beyond its canvas, whose size was checked.
+func TestAnimationsAreBoundedByTheirCanvas(t *testing.T) {
+	b := bytes.Clone(readFixture(t, "images/animated.webp"))
+	at := bytes.Index(b, []byte("ANMF"))
+	b[at+8+6] = 200 // the frame's width
+	_, err := decodeTo(b, target{c: 3})
+	if err == nil || !strings.Contains(err.Error(), "webp: invalid format") {
+		t.Errorf("got %v", err)
+	}
 }

@@ -20,7 +20,7 @@
 // C is 1 or 3. Colour becomes grey by PIL's rule for mode "L" (Rec. 601 luma);
 // grey becomes colour by repetition. Alpha is composited over white. 16-bit
 // samples keep their high byte. CMYK is converted as image/color does. Of an
-// animation the first frame is taken. A JPEG is turned upright as its EXIF
+// animation, GIF or WebP, the first frame is taken. A JPEG is turned upright as its EXIF
 // orientation says. JPEG chroma is interpolated the way libjpeg does by default,
 // so that pixels are those that PIL, OpenCV and TensorFlow showed a teacher.
 // An image of another size is resized with a bilinear filter that averages when

@@ -121,6 +121,87 @@ def picture(w=29, h=19):
     return Image.fromarray(np.stack([r, g, b], -1).clip(0, 255).astype(np.uint8), "RGB")
 
 
+def bmp(bits, compression, pixels, palette=b"", masks=b"", header=40):
+    """A BMP file of the kinds that Pillow reads and does not write, of picture()'s size."""
+    w, h = picture().size
+    start = 14 + header + len(masks) + len(palette)
+    head = b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start)
+    if header == 12:
+        return head + struct.pack("<IHHHH", 12, w, h, 1, bits) + palette + pixels
+    info = struct.pack("<IiiHHIIiiII", header, w, h, 1, bits, compression, len(pixels), 2835, 2835, len(palette) // 4, 0)
+    return head + info + masks + palette + pixels
+
+
+def rows(im, pack):
+    """The image's rows from the bottom, each padded to four bytes."""
+    a = np.asarray(im)[::-1]
+    return b"".join((r + b"\0" * (-len(r) % 4)) for r in (pack(row) for row in a))
+
+
+def runs(row, nibbles):
+    """One row of a run-length encoded BMP, with runs, pixels as they are, and a move."""
+    out, x = b"", 0
+    while x < len(row):
+        n = 1
+        while x + n < len(row) and row[x + n] == row[x] and n < 255:
+            n += 1
+        # Pixels as they are come in an odd number of bytes, so that padding follows;
+        # Pillow misreads an odd number of half bytes.
+        k = 6 if nibbles else 5
+        if n == 1 and x + k <= len(row):
+            raw = [int(v) for v in row[x : x + k]]
+            if nibbles:
+                raw = [raw[i] << 4 | raw[i + 1] for i in range(0, k, 2)]
+            out += bytes([0, k] + raw) + b"\0"
+            x += k
+            continue
+        v = int(row[x])
+        out += bytes([n, v << 4 | v if nibbles else v])
+        x += n
+    return out + b"\0\0"
+
+
+def bmps(keep):
+    rgb = picture()
+    r, g, b = (np.asarray(rgb).astype(np.uint16)[:, :, i] for i in range(3))
+    for name, masks, value in (
+        ("565.bmp", (0xF800, 0x7E0, 0x1F), (r >> 3) << 11 | (g >> 2) << 5 | b >> 3),
+        ("555.bmp", None, (r >> 3) << 10 | (g >> 3) << 5 | b >> 3),
+    ):
+        body = rows(value.astype("<u2"), lambda row: row.tobytes())
+        keep(name, bmp(16, 3, body, masks=struct.pack("<3I", *masks)) if masks else bmp(16, 0, body))
+    wide = np.stack([np.zeros_like(r), b, g, r], -1).astype(np.uint8)
+    keep("masks32.bmp", bmp(32, 3, rows(wide, lambda row: row.tobytes()), masks=struct.pack("<3I", 0xFF000000, 0xFF0000, 0xFF00)))
+    for name, colours, bits, nibbles in (("rle8.bmp", 40, 8, False), ("rle4.bmp", 12, 4, True)):
+        few = rgb.quantize(colours, dither=Image.Dither.NONE)
+        palette = np.asarray(few.getpalette()[: 3 * colours], np.uint8).reshape(-1, 3)
+        quads = b"".join(bytes([p[2], p[1], p[0], 0]) for p in palette)
+        body = b"".join(runs(row, nibbles) for row in np.asarray(few)[::-1]) + b"\0\1"
+        keep(name, bmp(bits, 2 if nibbles else 1, body, quads))
+    few = rgb.quantize(256, dither=Image.Dither.NONE)
+    palette = np.asarray(few.getpalette() + [0] * 768, np.uint8)[:768].reshape(-1, 3)
+    keep("os2.bmp", bmp(8, 0, rows(few, lambda row: row.tobytes()), b"".join(bytes([p[2], p[1], p[0]]) for p in palette), header=12))
+
+
+def animations(keep, over_white):
+    """Animated WebP files, of which the first frame is shown."""
+    rgb = picture()
+    turned = rgb.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    b = io.BytesIO()
+    rgb.save(b, "WEBP", save_all=True, append_images=[turned], quality=90)
+    keep("animated.webp", b.getvalue())
+    first = Image.new("RGBA", rgb.size, (0, 0, 0, 0))  # the frame covers a part of the canvas
+    part = rgb.convert("RGBA").crop((4, 4, 20, 14))
+    part.putalpha(Image.fromarray((255 * np.mgrid[0:10, 0:16][1] / 15).astype(np.uint8), "L"))
+    first.paste(part, (8, 6))
+    for name, how in (("animated-part.webp", dict(lossless=True, exact=True)), ("animated-part-lossy.webp", dict(quality=90))):
+        b = io.BytesIO()
+        first.save(b, "WEBP", save_all=True, append_images=[turned.convert("RGBA")], minimize_size=True, **how)
+        with open(path("images", name), "wb") as f:
+            f.write(b.getvalue())
+        over_white(name)
+
+
 def images():
     """Encoded pictures, each beside what Pillow makes of it as RGB (NAME.png)."""
     rgb = picture()
@@ -159,6 +240,19 @@ def images():
     white = Image.new("RGBA", back.size, "white")
     white.alpha_composite(back)
     white.convert("RGB").save(path("images", "alpha-lossy.webp.png"), optimize=True)
+
+    def keep_bytes(name, b):
+        write("images/" + name, b)
+        Image.open(path("images", name)).convert("RGB").save(path("images", name + ".png"), optimize=True)
+
+    def over_white(name):
+        back = Image.open(path("images", name)).convert("RGBA")
+        white = Image.new("RGBA", back.size, "white")
+        white.alpha_composite(back)
+        white.convert("RGB").save(path("images", name + ".png"), optimize=True)
+
+    bmps(keep_bytes)
+    animations(keep_bytes, over_white)
     # Half size by the same kind of filter as ours.
     rgb.resize((11, 9), Image.Resampling.BILINEAR).save(path("images", "resized-11x9.png"), optimize=True)
     rgb.save(path("images", "picture.png"), optimize=True)
