@@ -547,19 +547,16 @@ func (e *exporter) once(key, name string, shape tensor.Shape, values func() []fl
 // initializer adds a constant, which is float32 and, if of rank 4, NCHW in the
 // file. Of what was trained each number must be finite; a mask may hold -Inf.
 func (e *exporter) initializer(name string, shape tensor.Shape, values func() []float64) string {
+	dims := fileDims(shape)
 	at := len(e.tensors)
-	if e.made != nil && at < len(e.made) && e.made[at].Name == name {
+	// A constant may depend on the batch, which no parameter does.
+	if !e.fixed[name] && at < len(e.made) && e.made[at].Name == name && slices.Equal(e.made[at].Dims, dims) {
 		e.tensors = append(e.tensors, e.made[at])
 		return e.b.Initializer(name, e.made[at])
 	}
 	v := values()
 	if shape.Dims() == 4 {
 		v = toNCHW(v, shape[0], shape[1], shape[2], shape[3])
-		shape = tensor.Shape{shape[0], shape[3], shape[1], shape[2]}
-	}
-	dims := make([]int64, len(shape))
-	for i, d := range shape {
-		dims[i] = int64(d)
 	}
 	f := make([]float32, len(v))
 	for i, x := range v {
@@ -571,6 +568,15 @@ func (e *exporter) initializer(name string, shape tensor.Shape, values func() []
 	t := onnx.Float32s(name, dims, f)
 	e.tensors = append(e.tensors, t)
 	return e.b.Initializer(name, t)
+}
+
+// fileDims returns a node's shape as it stands in the file.
+func fileDims(s []int) []int64 {
+	dims := make([]int64, len(s))
+	for i, d := range inFile(s) {
+		dims[i] = int64(d)
+	}
+	return dims
 }
 
 // only returns the one user of n, nil when there are more, or none, or when n is

@@ -16,9 +16,10 @@ var batchSizes = [2]int{2, 3}
 
 // openBatch makes a, written of a graph of batchSizes[0] samples, one for any
 // number of them. b is the same of batchSizes[1]: where the two differ the form
-// of an operator holds the size of the batch. In the target of a Reshape that
-// becomes -1; in that of an Expand the size that the input has when the model
-// runs. Anything else that differs is an error.
+// of an operator holds the size of the batch. One such number in the target of a
+// Reshape becomes -1; others, as in the shape to which an Expand repeats
+// something for each image, are computed of the size that the input has when the
+// model runs. Anything else that differs is an error.
 func openBatch(a, b *onnx.Model, input string) error {
 	if len(a.Graph.Nodes) != len(b.Graph.Nodes) || len(a.Graph.Initializers) != len(b.Graph.Initializers) {
 		return errors.New("the network is another one for another batch, which a file cannot say")
@@ -29,63 +30,119 @@ func openBatch(a, b *onnx.Model, input string) error {
 		}
 	}
 	users := a.Graph.Index()
-	size := ""             // the value that holds the length of the batch, [1]
-	var front []*onnx.Node // to stand before all others
-	defer func() { a.Graph.Nodes = slices.Concat(front, a.Graph.Nodes) }()
-	for i, t := range a.Graph.Initializers {
+	o := batchOpener{model: a, input: input}
+	defer o.finish()
+	for i, t := range slices.Clone(a.Graph.Initializers) {
 		u := b.Graph.Initializers[i]
 		if t == u || t.Type == u.Type && slices.Equal(t.Dims, u.Dims) && bytes.Equal(t.Data, u.Data) {
 			continue
 		}
-		to, err := t.Int64s()
-		other, err2 := u.Int64s()
-		if err != nil || err2 != nil || len(to) != len(other) {
-			return fmt.Errorf("constant %q is of shape %v for %d images and %v for %d; a file cannot say that",
-				t.Name, t.Dims, batchSizes[0], u.Dims, batchSizes[1])
-		}
-		var at []int // elements that grow with the batch
-		for k := range to {
-			if to[k] != other[k] {
-				at = append(at, k)
-			}
-		}
 		for _, n := range users.Consumers(t.Name) {
-			switch {
-			case n.Op == "Reshape" && len(at) == 1 && min(to[at[0]], other[at[0]]) == 0:
-				// As in the operand, for one of the two by chance.
-				to[at[0]] = max(to[at[0]], other[at[0]])
-				*t = *onnx.Int64s(t.Name, t.Dims, to)
-			case n.Op == "Reshape" && len(at) == 1:
-				to[at[0]] = -1
-				*t = *onnx.Int64s(t.Name, t.Dims, to)
-			case n.Op == "Expand" && len(at) == 1 && to[at[0]] == int64(batchSizes[0]) && other[at[0]] == int64(batchSizes[1]):
-				if size == "" {
-					var nodes []*onnx.Node
-					size, nodes = batchLength(a, input)
-					front = append(front, nodes...)
-				}
-				name := a.Graph.FreshName(t.Name + "_batch")
-				parts := []string{size}
-				constant := func(v []int64) string {
-					c := onnx.Int64s(a.Graph.FreshName(t.Name+"_part"), []int64{int64(len(v))}, v)
-					a.Graph.Initializers = append(a.Graph.Initializers, c)
-					return c.Name
-				}
-				if at[0] > 0 {
-					parts = append([]string{constant(to[:at[0]])}, parts...)
-				}
-				if at[0]+1 < len(to) {
-					parts = append(parts, constant(to[at[0]+1:]))
-				}
-				front = append(front, &onnx.Node{Name: name, Op: "Concat", Inputs: parts, Outputs: []string{name}, Attrs: []*onnx.Attr{onnx.AttrInt("axis", 0)}})
-				n.Inputs[1] = name
-			default:
-				return fmt.Errorf("%v computes with the number of images in the batch (%v for %d, %v for %d), which a file leaves open",
-					n, to, batchSizes[0], other, batchSizes[1])
+			if err := o.open(n, t, u); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// batchOpener makes what a model computes with the size of its batch.
+type batchOpener struct {
+	model *onnx.Model
+	input string       // whose first axis it is
+	size  string       // the value that holds its length, [1]; empty until it is needed
+	front []*onnx.Node // to stand before all others
+	lists map[string]string
+}
+
+// finish puts the nodes that were made before the others.
+func (o *batchOpener) finish() {
+	o.model.Graph.Nodes = slices.Concat(o.front, o.model.Graph.Nodes)
+}
+
+// open makes an operand of n hold for any batch that is t for one size of it and
+// u for the other.
+func (o *batchOpener) open(n *onnx.Node, t, u *onnx.Tensor) error {
+	to, err := t.Int64s()
+	other, err2 := u.Int64s()
+	if err != nil || err2 != nil || len(t.Dims) != 1 || len(to) != len(other) {
+		return fmt.Errorf("%v computes with a constant %q that depends on the number of images in the batch (%v for %d, %v for %d), which a file leaves open",
+			n, t.Name, t.Dims, batchSizes[0], u.Dims, batchSizes[1])
+	}
+	var at []int // elements that grow with the batch
+	for k := range to {
+		if to[k] != other[k] {
+			at = append(at, k)
+		}
+	}
+	if n.Op == "Reshape" && len(at) == 1 {
+		k := at[0]
+		if min(to[k], other[k]) == 0 { // as in the operand, for one of the two by chance
+			to[k] = max(to[k], other[k])
+		} else {
+			to[k] = -1
+		}
+		*t = *onnx.Int64s(t.Name, t.Dims, to)
+		return nil
+	}
+	for _, k := range at {
+		if to[k]*int64(batchSizes[1]) != other[k]*int64(batchSizes[0]) || to[k] == 0 || n.Op == "Reshape" && min(to[k], other[k]) <= 0 {
+			return fmt.Errorf("%v computes with the number of images in the batch (%v for %d, %v for %d), which a file leaves open",
+				n, to, batchSizes[0], other, batchSizes[1])
+		}
+	}
+	list := o.list(t, to, at)
+	for i, v := range n.Inputs {
+		if v == t.Name {
+			n.Inputs[i] = list
+		}
+	}
+	return nil
+}
+
+// list returns the value that is the list to, of a tensor t, with its elements
+// at grown by the batch.
+func (o *batchOpener) list(t *onnx.Tensor, to []int64, at []int) string {
+	if name := o.lists[t.Name]; name != "" {
+		return name
+	}
+	g := o.model.Graph
+	if o.size == "" {
+		o.size, o.front = batchLength(o.model, o.input)
+	}
+	constant := func(v ...int64) string {
+		c := onnx.Int64s(g.FreshName(t.Name+"_part"), []int64{int64(len(v))}, v)
+		g.Initializers = append(g.Initializers, c)
+		return c.Name
+	}
+	node := func(op, name string, in []string, attrs ...*onnx.Attr) string {
+		name = g.FreshName(name)
+		for slices.ContainsFunc(o.front, func(n *onnx.Node) bool { return n.Name == name }) {
+			name += "_"
+		}
+		o.front = append(o.front, &onnx.Node{Name: name, Op: op, Inputs: in, Outputs: []string{name}, Attrs: attrs})
+		return name
+	}
+	var parts []string
+	done := 0
+	for _, k := range at {
+		if k > done {
+			parts = append(parts, constant(to[done:k]...))
+		}
+		part := o.size
+		if times := to[k] / int64(batchSizes[0]); times != 1 {
+			part = node("Mul", t.Name+"_times", []string{o.size, constant(times)})
+		}
+		parts, done = append(parts, part), k+1
+	}
+	if done < len(to) {
+		parts = append(parts, constant(to[done:]...))
+	}
+	if o.lists == nil {
+		o.lists = map[string]string{}
+	}
+	o.lists[t.Name] = node("Concat", t.Name+"_batch", parts, onnx.AttrInt("axis", 0))
+	return o.lists[t.Name]
 }
 
 // batchLength makes nodes that compute the length of an input's first axis, as a

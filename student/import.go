@@ -670,7 +670,7 @@ var layoutOps = []string{"Identity", "Cast", "Transpose", "Reshape", "Squeeze", 
 
 // translate computes a call on constants and makes nodes of any other.
 func (im *importing) translate(c *importer.Call) ([]value, error) {
-	constant, learned := true, false
+	constant, learned, sized := true, false, false
 	operands := make([]*onnx.Tensor, len(c.Inputs))
 	for i, name := range c.Inputs {
 		if name == "" {
@@ -683,6 +683,7 @@ func (im *importing) translate(c *importer.Call) ([]value, error) {
 		operands[i] = v.constant
 		constant = constant && v.constant != nil
 		learned = learned || v.learned
+		sized = sized || v.sized
 	}
 	if im.replace && im.at > im.head && im.passed[im.at] {
 		return im.passOn(c), nil
@@ -696,7 +697,7 @@ func (im *importing) translate(c *importer.Call) ([]value, error) {
 			values := make([]value, len(out))
 			for i, t := range out {
 				if t != nil {
-					values[i] = value{constant: t, learned: learned && t.Type.Float()}
+					values[i] = value{constant: t, learned: learned && t.Type.Float(), sized: sized}
 					im.folded += int64(len(t.Data))
 				}
 			}

@@ -119,6 +119,11 @@ func TestWhatOfAFileIsLearned(t *testing.T) {
 			x = b.Node("Mul", []string{tokens(b, x), drawn(b, "rope.cos_emb", 20, c)})
 			return b.Node("Add", []string{x, drawn(b, "rope.sin_emb", 20, c)})
 		}, "", "2 constants are kept"},
+		"coordinates": {func(b *onnx.Builder, x string) string {
+			x = conv(b, x)
+			grid := b.Node("Expand", []string{drawn(b, "grid", 1, c, 4, 5), b.Node("Shape", []string{x})})
+			return b.Node("Mul", []string{grid, x})
+		}, "", "1 constant is kept as it is: "},
 		"an attention's bias": {func(b *onnx.Builder, x string) string {
 			return attention(b, tokens(b, x), drawn(b, "onnx::Add_77", 1, 20, 20))
 		}, "Add/free free", ""},

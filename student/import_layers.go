@@ -734,7 +734,7 @@ func importShape(im *importing, c *importer.Call) ([]value, error) {
 		return int(min(max(i, 0), int64(len(s))))
 	}
 	start, end := bound("start", 0), bound("end", int64(len(s)))
-	return []value{{constant: shapeOf(s[start:max(start, end)])}}, nil
+	return []value{{constant: shapeOf(s[start:max(start, end)]), sized: v.node != nil || v.sized}}, nil
 }
 
 func importSize(im *importing, c *importer.Call) ([]value, error) {
@@ -746,5 +746,5 @@ func importSize(im *importing, c *importer.Call) ([]value, error) {
 	for _, d := range im.fileShape(v) {
 		n *= int64(d)
 	}
-	return []value{{constant: onnx.Int64s("", nil, []int64{n})}}, nil
+	return []value{{constant: onnx.Int64s("", nil, []int64{n}), sized: v.node != nil || v.sized}}, nil
 }

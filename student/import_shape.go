@@ -492,11 +492,19 @@ func importGather(im *importing, c *importer.Call) ([]value, error) {
 	if x == nil {
 		return nil, im.b.err
 	}
-	if len(index) == 1 {
-		starts, sizes := make([]int, len(shape)), slices.Clone(shape)
-		starts[axis], sizes[axis] = index[0], 1
+	starts, sizes := make([]int, len(shape)), slices.Clone(shape)
+	starts[axis], sizes[axis] = index[0], 1
+	switch {
+	case len(index) == 1:
 		x = im.op(op.Slice(x, inGorgonia(starts), inGorgonia(sizes), nil))
-	} else {
+	case which.sized && !slices.ContainsFunc(index, func(i int) bool { return i != index[0] }):
+		// One of them for each image.
+		if shape[axis] > 1 {
+			x = im.op(op.Slice(x, inGorgonia(starts), inGorgonia(sizes), nil))
+		}
+		sizes[axis] = len(index)
+		x = im.op(op.BroadcastTo(x, inGorgonia(sizes)...))
+	default:
 		x = im.op(op.Take(x, nodeAxis(len(shape), axis), index))
 	}
 	return im.give(im.reshape(x, to...), v)

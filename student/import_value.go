@@ -39,6 +39,10 @@ type value struct {
 
 	// weighed tells a value that a layer's weights have had a part in.
 	weighed bool
+
+	// sized tells a constant that the file computes of the shape of a value, and
+	// so perhaps of the number of images in a batch.
+	sized bool
 }
 
 // importing is the translation of a file's nodes onto a builder. Like the
@@ -337,6 +341,10 @@ func (im *importing) node(v value) *gorgonia.Node {
 	}
 	dims := im.fileShape(v)
 	f, err := float32sOf(v.constant)
+	full := dims
+	if err == nil && v.sized {
+		f, dims = withoutRepeats(f, dims)
+	}
 	if err != nil || len(f) == 0 {
 		im.b.Fail(im.unsupported(im.call, fmt.Sprintf("it computes with %q, a constant of %v %v (%v)", v.name, v.constant.Type, dims, err)))
 		return nil
@@ -355,7 +363,42 @@ func (im *importing) node(v value) *gorgonia.Node {
 			im.kept = append(im.kept, fmt.Sprint(name, " ", dims))
 		}
 	}
-	return im.reshape(n, dims...)
+	if n = im.reshape(n, dims...); n == nil || slices.Equal(dims, full) {
+		return n
+	}
+	return im.op(op.BroadcastTo(n, inGorgonia(full)...))
+}
+
+// withoutRepeats returns the elements of a tensor with one in place of each axis
+// along which they repeat: as many as there are for a batch of one, where a file
+// repeats something for each image.
+func withoutRepeats(x []float32, dims []int) ([]float32, []int) {
+	dims = slices.Clone(dims)
+	inner := 1
+	for a := len(dims) - 1; a >= 0; a-- {
+		d := dims[a]
+		if d > 1 && repeats(x, d, inner) {
+			var y []float32
+			for i := 0; i < len(x); i += d * inner {
+				y = append(y, x[i:i+inner]...)
+			}
+			x, dims[a] = y, 1
+		}
+		inner *= dims[a]
+	}
+	return x, dims
+}
+
+// repeats reports whether each d runs of inner elements are the same run.
+func repeats(x []float32, d, inner int) bool {
+	for i := 0; i < len(x); i += d * inner {
+		for k := i + inner; k < i+d*inner; k++ {
+			if x[k] != x[k-inner] {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // parameter returns the parameter that a layer reads as its tensor of the given
