@@ -91,6 +91,7 @@ func prepare(ctx context.Context, c Config, o Options) (*run, error) {
 		u.findRuntime, // which the export needs even where there is no teacher
 		u.openData,    // images, labels, splits
 		u.makeStudent, // architecture, preprocessing, parameters
+		u.tryExport,   // of the student that is not trained yet
 		u.openTeacher, // taps, preprocessing, class order
 		u.makeLearner, // objective, gradients, optimiser
 		u.timeStep,    // for the plan

@@ -562,7 +562,7 @@ func (e *exporter) initializer(name string, shape tensor.Shape, values func() []
 	for i, x := range v {
 		f[i] = float32(x)
 		if d := float64(f[i]); e.err == nil && !e.fixed[name] && (math.IsNaN(d) || math.IsInf(d, 0)) {
-			e.err = fmt.Errorf("student: exporting %s: %s would hold %v; training has diverged, export an earlier checkpoint", e.g.name, name, x)
+			e.err = fmt.Errorf("student: exporting %s: %s would hold %v; training has diverged, export an earlier checkpoint, unless the network's own file holds it", e.g.name, name, x)
 		}
 	}
 	t := onnx.Float32s(name, dims, f)

@@ -101,7 +101,7 @@ func TestWhatOfAFileIsLearned(t *testing.T) {
 		"statistics that are written out": {func(b *onnx.Builder, x string) string {
 			x = b.Node("Sub", []string{conv(b, x), drawn(b, "bn.running_mean", c, 1, 1)})
 			return b.Node("Div", []string{x, drawn(b, "bn.std", c, 1, 1)})
-		}, "", "2 constants are kept as they are: bn/running_mean [1 4 1 1], bn/std [1 4 1 1]"},
+		}, "", "2 constants are kept as they are: bn/running_mean [4 1 1], bn/std [4 1 1]"},
 		"a class token and a position embedding": {func(b *onnx.Builder, x string) string {
 			size := b.Node("Concat", []string{b.Node("Gather", []string{b.Node("Shape", []string{x}), b.Initializer("zero", importertest.Whole(0))}), b.Initializer("ones", importertest.Whole(1, 1))}, onnx.AttrInt("axis", 0))
 			token := b.Node("Expand", []string{drawn(b, "cls_token", 1, 1, c), size})

@@ -360,7 +360,11 @@ func (im *importing) node(v value) *gorgonia.Node {
 		n = im.b.fixed(name, inGorgonia(shape), toGorgonia(f, shape))
 		im.made[key] = n
 		if im.b.create && len(f) > 1 && v.constant.Type.Float() {
-			im.kept = append(im.kept, fmt.Sprint(name, " ", dims))
+			said := dims
+			if t := im.Constants[v.name]; t != nil { // as it lies in the file
+				said = im.fileShape(value{constant: t})
+			}
+			im.kept = append(im.kept, fmt.Sprint(name, " ", said))
 		}
 	}
 	if n = im.reshape(n, dims...); n == nil || slices.Equal(dims, full) {
