@@ -35,7 +35,7 @@ func signalColumns(s Spec, kind safetensors.Type) []column {
 	all := []column{{name: "logits", kind: kind, row: []int{s.Classes}}}
 	for _, t := range s.Taps {
 		row := []int{t.H, t.W}
-		if s.Map == MapRaw || t.Gradient {
+		if t.Gradient {
 			row = append(row, t.C)
 		}
 		all = append(all, column{name: "map/" + t.Name, kind: kind, row: row})

@@ -144,7 +144,7 @@ func (c *Cached) round(s *Signals) {
 func (s Spec) signals(n int) *Signals {
 	out := &Signals{Logits: make([]float32, n*s.Classes)}
 	for _, t := range s.Taps {
-		m := Map{Tap: t.Name, H: t.H, W: t.W, C: t.channels(s.Map)}
+		m := Map{Tap: t.Name, H: t.H, W: t.W, C: t.channels()}
 		m.Data = make([]float32, n*m.H*m.W*m.C)
 		out.Maps = append(out.Maps, m)
 	}

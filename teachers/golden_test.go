@@ -117,16 +117,14 @@ func TestMapsAreThoseOfPyTorch(t *testing.T) {
 				compare(t, "map", got.Data, m.Data, c.tolerance)
 			})
 		}
-		t.Run(c.name+", raw activations", func(t *testing.T) {
-			o := Options{Taps: []string{"stage2", "stage1"}, Map: MapRaw}
+		t.Run(c.name+", from PyTorch's activations", func(t *testing.T) {
+			o := Options{Taps: []string{"stage2", "stage1"}}
 			if c.input != onnx.Uint8 {
 				o.Preprocess = cifar(t)
 			}
 			for _, got := range signalsOf(t, openTeacher(t, fixture(c.file), o), b).Maps {
-				if shape := [3]int{got.C, got.H, got.W}; shape != g.Taps[got.Tap] {
-					t.Errorf("%s has shape %v, want %v", got.Tap, shape, g.Taps[got.Tap])
-				}
-				compare(t, got.Tap, got.Data, g.Raw[got.Tap], c.tolerance)
+				shape := g.Taps[got.Tap]
+				compare(t, got.Tap, got.Data, mapsOf(g.Raw[got.Tap], shape, MapSumPow, 2), c.tolerance)
 			}
 		})
 	}
@@ -158,7 +156,7 @@ func TestMapsAtEveryOpset(t *testing.T) {
 // Opsets 7 and 8 lack a broadcasting Max and a Clip with operands.
 func TestMapsAtOldOpsets(t *testing.T) {
 	for _, opset := range []int64{7, 8, 10} {
-		for _, kind := range []MapKind{MapSum, MapSumPow, MapMaxPow, MapRaw} {
+		for _, kind := range []MapKind{MapSum, MapSumPow, MapMaxPow} {
 			t.Run(fmt.Sprintf("opset %d, %s", opset, kind), func(t *testing.T) {
 				n := newNet(opset)
 				x := n.conv("conv", n.standard(), 3, 4)
@@ -176,9 +174,6 @@ func TestMapsAtOldOpsets(t *testing.T) {
 				})
 				s := openTeacher(t, path, Options{Map: kind})
 				got := signalsOf(t, s, images(2, 6, 6, 3))
-				if kind == MapRaw {
-					return
-				}
 				for i := range 2 {
 					length := 0.0
 					for _, v := range got.Maps[0].Data[i*36 : (i+1)*36] {
@@ -220,7 +215,7 @@ func TestMapsAreThoseOfTheActivations(t *testing.T) {
 				taps[i] = m.Graph.Nodes[i].Outputs[0]
 			}
 			b := images(3, 6, 6, 3)
-			raw := signalsOf(t, openTeacher(t, path, Options{Taps: taps, Map: MapRaw}), b)
+			raw := activations(t, path, taps, b)
 			for _, kind := range []MapKind{MapSum, MapSumPow, MapMaxPow} {
 				for _, p := range []float64{1, 2, 3, 4} {
 					if kind == MapSum && p > 1 {
@@ -230,7 +225,7 @@ func TestMapsAreThoseOfTheActivations(t *testing.T) {
 						s := openTeacher(t, path, Options{Taps: taps, Map: kind, Power: p})
 						got := signalsOf(t, s, b)
 						for k, m := range got.Maps {
-							compare(t, m.Tap, m.Data, mapsOf(raw.Maps[k], kind, p), runtimeTolerance)
+							compare(t, m.Tap, m.Data, mapsOf(raw[k], [3]int{int(channels), 6, 6}, kind, p), runtimeTolerance)
 						}
 						alone := signalsOf(t, s, b.pick([]int{2}))
 						for k, m := range alone.Maps {
@@ -245,15 +240,56 @@ func TestMapsAreThoseOfTheActivations(t *testing.T) {
 	}
 }
 
-// mapsOf makes attention maps of activations [N, H, W, C].
-func mapsOf(raw Map, kind MapKind, p float64) []float64 {
-	plane := raw.H * raw.W
+// activations runs a file itself on images as a teacher feeds them, and returns
+// the values of its taps [N, H, W, C].
+func activations(t *testing.T, path string, taps []string, b Batch) [][]float64 {
+	t.Helper()
+	s := openTeacher(t, path, Options{Taps: taps})
+	m, err := onnx.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tap := range taps {
+		m.Graph.Outputs = append(m.Graph.Outputs, &onnx.Value{Name: tap, Type: onnx.Float32})
+	}
+	fed := make([]float32, len(b.Pixels))
+	if err := s.feed.floats(fed, b, 0, b.N); err != nil {
+		t.Fatal(err)
+	}
+	in := m.Graph.DataInputs()[0].Name
+	out, err := Evaluate(m, map[string]*onnx.Tensor{in: onnx.Float32s(in, s.Spec().Layout.dims(b.N, b.H, b.W, b.C), fed)}, EvaluateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make([][]float64, len(taps))
+	for k, tap := range s.Spec().Taps {
+		v, err := out[tap.Name].Float32s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[k] = make([]float64, len(v))
+		plane := tap.H * tap.W
+		for i := range v {
+			n, p, c := i/(plane*tap.C), i/tap.C%plane, i%tap.C
+			at := i
+			if tap.Layout == NCHW {
+				at = (n*tap.C+c)*plane + p
+			}
+			all[k][i] = float64(v[at])
+		}
+	}
+	return all
+}
+
+// mapsOf makes attention maps of activations [N, H, W, C], of shape [C, H, W] each.
+func mapsOf(raw []float64, shape [3]int, kind MapKind, p float64) []float64 {
+	channels, plane := shape[0], shape[1]*shape[2]
 	var all []float64
-	for i := 0; i < len(raw.Data); i += plane * raw.C {
+	for i := 0; i < len(raw); i += plane * channels {
 		q, length := make([]float64, plane), 0.0
 		for k := range q {
-			for _, v := range raw.Data[i+k*raw.C : i+(k+1)*raw.C] {
-				a := math.Pow(math.Abs(float64(v)), p)
+			for _, v := range raw[i+k*channels : i+(k+1)*channels] {
+				a := math.Pow(math.Abs(v), p)
 				if kind == MapMaxPow {
 					q[k] = max(q[k], a)
 				} else {

@@ -516,8 +516,8 @@ func TestNotANumberNamesTheImage(t *testing.T) {
 		n.Name("inverse")
 		n.Node("Reciprocal", []string{dark})
 		return x
-	}, MapRaw, "inverse")
-	if _, err = s.Signals(b); err == nil || !strings.Contains(err.Error(), `gives +Inf at tap "inverse" for image 1`) {
+	}, MapSum, "inverse")
+	if _, err = s.Signals(b); err == nil || !strings.Contains(err.Error(), `gives NaN at tap "inverse" for image 1`) {
 		t.Errorf("got %v", err)
 	}
 }

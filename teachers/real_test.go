@@ -176,7 +176,6 @@ func BenchmarkSignals(b *testing.B) {
 		{"WRN-16-2, sum^2 maps", wrn, Options{Map: MapSumPow}},
 		{"WRN-16-2, sum maps", wrn, Options{Map: MapSum}},
 		{"WRN-16-2, max^2 maps", wrn, Options{Map: MapMaxPow}},
-		{"WRN-16-2, raw activations", wrn, Options{Map: MapRaw}},
 		{"ResNet-8, logits", resnet, Options{Map: MapNone}},
 		{"ResNet-8, sum^2 maps", resnet, Options{Map: MapSumPow}},
 	} {

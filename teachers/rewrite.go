@@ -133,9 +133,9 @@ func (r *rewriter) attentions(taps []Tap, kind MapKind, power float64, types map
 	return names
 }
 
-// attention appends a tap's map, in float32, and returns its name: [N, H, W],
-// or [N, H, W, C] for MapRaw. With signless the tap is never negative, and
-// what takes its absolute value is left out.
+// attention appends a tap's map [N, H, W], in float32, and returns its name. With
+// signless the tap is never negative, and what takes its absolute value is left
+// out.
 func (r *rewriter) attention(t Tap, kind MapKind, power float64, elem onnx.DataType, signless bool) string {
 	x, name := t.Name, "distill/"+t.Name
 	if elem != onnx.Float32 {
@@ -149,10 +149,6 @@ func (r *rewriter) attention(t Tap, kind MapKind, power float64, elem onnx.DataT
 	}
 	var q string
 	switch {
-	case kind == MapRaw && t.Layout == NHWC:
-		return r.node(name+"/raw", "Identity", []string{x})
-	case kind == MapRaw:
-		return r.node(name+"/raw", "Transpose", []string{x}, onnx.AttrInts("perm", nchwToNHWC...))
 	case kind == MapSum:
 		q = r.sumChannels(name, abs(), t)
 	case kind == MapSumPow && power == 2:

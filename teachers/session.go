@@ -174,11 +174,7 @@ func (s *Session) run(b Batch, i, j int, logits []float32, signals []Map) error 
 	}
 	results := []ort.Tensor{place(logits, s.teacherClasses, int64(s.teacherClasses))}
 	for _, m := range maps {
-		d := []int64{int64(m.H), int64(m.W)}
-		if s.spec.Map == MapRaw {
-			d = append(d, int64(m.C))
-		}
-		results = append(results, place(m.Data, m.H*m.W*m.C, d...))
+		results = append(results, place(m.Data, m.H*m.W, int64(m.H), int64(m.W)))
 	}
 	if _, err := s.session.Run([]ort.Tensor{in}, results); err != nil {
 		return fmt.Errorf("teachers: %s: %w", s.spec.Name, err)
@@ -191,7 +187,7 @@ func (s *Session) run(b Batch, i, j int, logits []float32, signals []Map) error 
 	if full > n {
 		copy(logits[i*s.teacherClasses:j*s.teacherClasses], results[0].F32)
 		for k, m := range maps {
-			each := m.H * m.W * m.C
+			each := m.H * m.W
 			copy(m.Data[i*each:j*each], results[k+1].F32)
 		}
 	}

@@ -61,12 +61,12 @@ type Signals struct {
 	Maps   []Map     // one per tap, in the order of Spec.Taps
 }
 
-// Map is one tap's attention maps for a batch or, with MapRaw, its activations.
+// Map is one tap's attention maps for a batch, or its gradients.
 type Map struct {
 	Tap  string
 	H, W int
-	C    int       // 1, or with MapRaw and of a gradient the tap's channels
-	Data []float32 // [N, H, W], of Euclidean length 1 per image; [N, H, W, C] as they are with MapRaw and of a gradient
+	C    int       // 1, or of a gradient the image's channels
+	Data []float32 // [N, H, W], of Euclidean length 1 per image; of a gradient [N, H, W, C], as it is
 }
 
 // MapKind says how an activation A [C, H, W] becomes a map Q [H, W].
@@ -77,12 +77,11 @@ const (
 	MapSum    MapKind = "sum"   // Σ_c |A_c|
 	MapSumPow MapKind = "sum^p" // Σ_c |A_c|^p; the default, with p = 2, is the paper's best
 	MapMaxPow MapKind = "max^p" // max_c |A_c|^p
-	MapRaw    MapKind = "raw"   // A itself, channels last, not normalised
 	MapNone   MapKind = "none"  // no maps: logits only
 )
 
 // MapKinds lists the kinds, the default first.
-func MapKinds() []MapKind { return []MapKind{MapSumPow, MapSum, MapMaxPow, MapRaw, MapNone} }
+func MapKinds() []MapKind { return []MapKind{MapSumPow, MapSum, MapMaxPow, MapNone} }
 
 // resolve fills in the defaults of a kind and its power.
 func (k MapKind) resolve(power float64) (MapKind, float64, error) {
@@ -188,8 +187,8 @@ type Tap struct {
 }
 
 // channels is the number of channels of the tap's map.
-func (t Tap) channels(kind MapKind) int {
-	if kind == MapRaw || t.Gradient {
+func (t Tap) channels() int {
+	if t.Gradient {
 		return t.C
 	}
 	return 1
