@@ -258,7 +258,7 @@ func TestTapsByName(t *testing.T) {
 		{"a value that is no feature map", Options{Taps: []string{"/Flatten_output_0"}}, []string{"float32 [1 6]; a tap is a tensor of real numbers with four axes"}, true},
 		{"a map of one pixel", Options{Taps: []string{"/pool/GlobalAveragePool_output_0"}}, []string{"[1 6 1 1]", "height and width above 1"}, true},
 		{"taps without maps", Options{Taps: []string{"stage1"}, Map: MapNone}, []string{`taps "stage1" are named but the map is "none"`}, true},
-		{"an unknown map", Options{Map: "mean"}, []string{`no attention map is called "mean"; it is one of sum^p, sum, max^p, raw, none`}, true},
+		{"an unknown map", Options{Map: "mean"}, []string{`no attention map is called "mean"; it is one of sum^p, sum, max^p, none`}, true},
 		{"a power of zero or less", Options{Power: -1}, []string{"power -1"}, true},
 		{"a power beyond float32", Options{Power: 9}, []string{"power 9", "up to 8"}, true},
 	} {
