@@ -1,41 +1,105 @@
 package pipeline
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// ClassOrder looks for another class order in a confusion matrix, whose rows
-// are the data's classes and whose columns are the teacher's. When each class
-// of the data is mostly taken for one class of the teacher of its own, and
-// they are not the same ones, it returns the teacher's class for each class of
-// the data and true.
+// sure is by how many standard deviations something must be ahead to be taken
+// for better: by chance that happens once in 700 times.
+const sure = 3
+
+// bestOrder returns the class order under which the model gives the samples that
+// are chosen the highest probabilities in sum. It counts probabilities and not
+// answers, so that a class that is rarely a sample's first is still told by its
+// seconds; a class without samples gets its own class or what is left.
+func (a *answers) bestOrder(chosen func(i int) bool) []int {
+	k := a.classes
+	counts := make([]float64, k*k)
+	for i, label := range a.labels {
+		if chosen != nil && !chosen(i) {
+			continue
+		}
+		for c, p := range a.p[i*k : (i+1)*k] {
+			counts[label*k+c] += float64(p)
+		}
+	}
+	for c := range k {
+		counts[c*k+c] += 1e-6 // decides where nothing else does
+	}
+	return assign(k, counts)
+}
+
+// anotherOrder looks for another class order under which the model is right far
+// more often, and returns it with the accuracy under it, or nil.
 //
-// "Mostly" is half of the row's samples: a classifier with its own order right
-// rarely spreads a class more widely, and a wrong preprocessing puts nearly
-// everything in one or two columns, which cannot be a permutation.
-func ClassOrder(confusion [][]int) (order []int, found bool) {
-	const share = 0.5
-	order = make([]int, len(confusion))
-	taken := make([]bool, len(confusion))
-	for class, row := range confusion {
-		best, total := 0, 0
-		for j, n := range row {
-			total += n
-			if n > row[best] {
-				best = j
+// With many classes some order suits any noise better than the right one. So
+// each half of the samples is judged under the order that the other half
+// suggests, and that must be ahead.
+func (a *answers) anotherOrder() (order []int, top1 float64) {
+	if len(a.labels) < 2*a.classes {
+		return nil, 0
+	}
+	own, honest := a.right(nil), make([]bool, len(a.labels))
+	seen, odd := make([]int, a.classes), make([]bool, len(a.labels))
+	for i, label := range a.labels { // each class gives both halves its share
+		odd[i] = seen[label]%2 == 1
+		seen[label]++
+	}
+	for _, half := range []bool{false, true} {
+		order := a.bestOrder(func(i int) bool { return odd[i] != half })
+		for i, right := range a.right(order) {
+			if odd[i] == half {
+				honest[i] = right
 			}
 		}
-		if total == 0 || float64(row[best]) < share*float64(total) || best >= len(taken) || taken[best] {
-			return nil, false
+	}
+	if ahead(honest, own) < sure {
+		return nil, 0
+	}
+	order = a.bestOrder(nil)
+	clear, moved := a.clearCycles(order, honest, own)
+	if 2*moved < a.classes { // a few classes changed places: the others' order is the data's
+		order = clear
+	}
+	if moved == 0 {
+		return nil, 0
+	}
+	return order, a.top1(order)
+}
+
+// clearCycles returns an order in which those classes that change places among
+// themselves to no clear gain are back in theirs, and how many are not.
+func (a *answers) clearCycles(order []int, honest, own []bool) (clear []int, moved int) {
+	clear = slices.Clone(order)
+	for start := range clear {
+		if clear[start] == start {
+			continue
 		}
-		order[class], taken[best] = best, true
-		found = found || best != class
+		in := map[int]bool{start: true}
+		for c := order[start]; c != start; c = order[c] {
+			in[c] = true
+		}
+		if slices.Min(slices.Collect(maps.Keys(in))) < start {
+			continue // seen
+		}
+		var with, without []bool
+		for i, label := range a.labels {
+			if in[label] {
+				with, without = append(with, honest[i]), append(without, own[i])
+			}
+		}
+		if ahead(with, without) >= sure-1 {
+			moved += len(in)
+			continue
+		}
+		for c := range in {
+			clear[c] = c
+		}
 	}
-	if !found {
-		return nil, false
-	}
-	return order, true
+	return clear, moved
 }
 
 // FormatClasses writes a class order as the command line takes it.

@@ -71,7 +71,8 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 			return nil, fmt.Errorf("pipeline: %s has no %s images to measure on; choose another split: %s", c.Data.Path, split.Name(), strings.Join(Splits, ", "))
 		}
 	}
-	tryOn := unmeasured(set, splits)
+	tryOn := trialOf(set, splits, o.Data != nil, c.Data, c.Seed, r)
+	defer tryOn.close()
 	session, spec, err := openForEvaluation(ctx, c, set, tryOn, r)
 	if err != nil {
 		return nil, err
@@ -82,12 +83,14 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 	top1, top5 := engine.ClassErrorMeter{Accuracy: true}, engine.ClassErrorMeter{TopK: 5, Accuracy: true}
 	var precision engine.APMeter
 	var confusion engine.ConfusionMeter
+	said := newThinned(splits)
 	for _, split := range splits {
 		err := scoreSplit(ctx, session, split, cmp.Or(c.Batch, 128), r, func(s engine.Scores) {
 			top1.Add(s)
 			top5.Add(s)
 			precision.Add(s)
 			confusion.Add(s)
+			said.add(s)
 		})
 		if err != nil {
 			return nil, err
@@ -99,6 +102,7 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 			e.AveragePrecision[set.Classes[i]] = ap
 		}
 	}
+	suspect(&said.answers, session.Spec(), r)
 	info, err := os.Stat(c.Model.Path)
 	if err != nil {
 		return nil, fmt.Errorf("pipeline: %w", err)
@@ -136,15 +140,6 @@ func openSplits(ctx context.Context, set *data.Set, c DataConfig, split string, 
 	return set, splits, done, nil
 }
 
-// unmeasured is where a preset is chosen: better on samples that do not measure
-// the result.
-func unmeasured(set *data.Set, splits []*data.Split) *data.Split {
-	if set.Val.Len() > 0 {
-		return set.Val
-	}
-	return splits[0]
-}
-
 func chooseSplits(set *data.Set, name string) ([]*data.Split, error) {
 	switch name {
 	case "", "test":
@@ -161,7 +156,7 @@ func chooseSplits(set *data.Set, name string) ([]*data.Split, error) {
 
 // openForEvaluation opens the model with the preprocessing it wants, found as
 // for a teacher, and checks that its classes are the data's.
-func openForEvaluation(ctx context.Context, c EvaluateConfig, set *data.Set, tryOn *data.Split, r Reporter) (teachers.Teacher, preprocess.Spec, error) {
+func openForEvaluation(ctx context.Context, c EvaluateConfig, set *data.Set, tryOn *trialImages, r Reporter) (teachers.Teacher, preprocess.Spec, error) {
 	o := c.Model.session(set, c.Resources)
 	o.Map = teachers.MapNone
 	session, err := teachers.Open(c.Model.Path, o)
@@ -175,14 +170,10 @@ func openForEvaluation(ctx context.Context, c EvaluateConfig, set *data.Set, try
 	if _, err := settleClasses(session, set.Classes, r); err != nil {
 		return fail(err)
 	}
-	check, err := takeEvenly(ctx, tryOn, checkSamples)
-	if err != nil {
-		return fail(err)
-	}
 	if read := session.Spec().Reading; read != "" {
 		say(r, "model    %s", read)
 	}
-	spec, err := findPreprocess(session, c.Model.Preprocess, check, r)
+	spec, _, err := findPreprocess(ctx, session, c.Model.Preprocess, tryOn, r)
 	if err != nil {
 		return fail(err)
 	}

@@ -121,11 +121,8 @@ func (u *run) importedPreprocess(ctx context.Context) (preprocess.Spec, error) {
 		say(u.reporter, "import   %s does not say how its images are normalised; taken are the training set's mean and std (student.preprocess says it)", filepath.Base(u.studentFile))
 		return preprocess.Spec{}, nil
 	}
-	check, err := takeEvenly(ctx, u.data.Val, checkSamples)
-	if err != nil {
-		return preprocess.Spec{}, err
-	}
-	return findPreprocess(session, "", check, u.reporter)
+	spec, _, err := findPreprocess(ctx, session, "", &trialImages{split: u.data.Val}, u.reporter)
+	return spec, err
 }
 
 // settleSamples is how many training images tell the statistics of unfolded

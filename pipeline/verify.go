@@ -86,7 +86,8 @@ func Verify(ctx context.Context, c VerifyConfig, o Options) (*Verification, erro
 		return nil, err
 	}
 	defer p.close()
-	tryOn := unmeasured(set, splits)
+	tryOn := trialOf(set, splits, o.Data != nil, c.Data, c.Seed, r)
+	defer tryOn.close()
 	if err := p.settlePreprocess(ctx, c, tryOn, r); err != nil {
 		return nil, err
 	}
@@ -211,7 +212,7 @@ func sizeOf(s teachers.Spec) [2]int { return [2]int{s.H, s.W} }
 // settlePreprocess finds out how each model wants its images: as the user says,
 // else as its metadata says, else as the other one, else, for both, by the
 // preset with which the first classifies best.
-func (p *pair) settlePreprocess(ctx context.Context, c VerifyConfig, tryOn *data.Split, r Reporter) error {
+func (p *pair) settlePreprocess(ctx context.Context, c VerifyConfig, tryOn *trialImages, r Reporter) error {
 	sessions := [2]*teachers.Session{p.a, p.b}
 	var known [2]bool
 	for i, asked := range []string{c.A.Preprocess, c.B.Preprocess} {
@@ -245,11 +246,7 @@ func (p *pair) settlePreprocess(ctx context.Context, c VerifyConfig, tryOn *data
 		if !p.judged[i] {
 			return fmt.Errorf("pipeline: %s does not say how its images are normalised, and without labels of its classes that cannot be tried; say it with %s.Preprocess", p.models[i].Path, [2]string{"A", "B"}[i])
 		}
-		check, err := takeEvenly(ctx, tryOn, checkSamples)
-		if err != nil {
-			return err
-		}
-		spec, err := findPreprocess(session, "auto", check, r)
+		spec, _, err := findPreprocess(ctx, session, "auto", tryOn, r)
 		if err != nil {
 			return err
 		}

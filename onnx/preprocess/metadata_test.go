@@ -10,7 +10,7 @@ import (
 )
 
 func TestAttachAndFromModelAgree(t *testing.T) {
-	for _, n := range Presets() {
+	for _, n := range Presets(3) {
 		t.Run(n.Name, func(t *testing.T) {
 			m := &onnx.Model{}
 			n.Spec.Attach(m)

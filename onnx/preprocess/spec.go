@@ -46,39 +46,6 @@ type Spec struct {
 	Order Order
 }
 
-// Named is a Spec and the word Parse knows it by.
-type Named struct {
-	Name string
-	Spec Spec
-}
-
-const byteScale = 1.0 / 255
-
-// The presets with a word of their own. imagenet is torchvision's; cifar10 is
-// the Wide ResNet authors', who measured it on bytes.
-var words = []Named{
-	{"unit", Spec{Scale: byteScale}},
-	{"raw", Spec{Scale: 1}},
-	{"imagenet", Spec{Scale: byteScale, Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225}}},
-	{"cifar10", Spec{Scale: byteScale,
-		Mean: []float64{125.3 / 255, 123.0 / 255, 113.9 / 255}, Std: []float64{63.0 / 255, 62.1 / 255, 66.7 / 255}}},
-}
-
-// Presets returns what `auto` tries, in order: the four presets with a word,
-// then -1..1 (Inception, MobileNet) and the blue-first byte means that models
-// from Caffe expect. Name is what Parse reads, so it can be shown as the flag's
-// value.
-func Presets() []Named {
-	p := slices.Clone(words)
-	for _, s := range []Spec{
-		{Scale: byteScale, Mean: []float64{0.5}, Std: []float64{0.5}},
-		{Scale: 1, Mean: []float64{103.939, 116.779, 123.68}, Order: BGR},
-	} {
-		p = append(p, Named{s.String(), s})
-	}
-	return p
-}
-
 const grammar = "auto|unit|raw|imagenet|cifar10, or mean=...,std=...,scale=...,order=rgb|bgr"
 
 // Parse reads a Spec as typed on a command line: `auto` (or nothing), one of

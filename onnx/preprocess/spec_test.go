@@ -86,7 +86,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestStringUsesPresetWords(t *testing.T) {
-	for _, n := range Presets() {
+	for _, n := range Presets(3) {
 		if got := n.Spec.String(); got != n.Name {
 			t.Errorf("preset %s prints as %s", n.Name, got)
 		}
