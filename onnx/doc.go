@@ -8,9 +8,9 @@
 // opset and metadata lists, plain pairs that carry nothing more.)
 //
 //	m, err := onnx.ReadFile("teacher.onnx")
-//	err = m.Expose("/layer3/relu/Relu_output_0")
+//	err = m.SetBatch("batch")
 //	err = onnx.Check(m)
-//	err = m.WriteFile("tapped.onnx")
+//	err = m.WriteFile("batched.onnx")
 //
 // Models are made from nothing with a Builder, which hands out unique names.
 //
@@ -19,7 +19,7 @@
 // its file and rounds its weights.
 //
 // Some types and shapes can be told from the operators alone (Infer), which is
-// what exposing values and rewriting the batch build on.
+// what rewriting the batch builds on.
 //
 // What it leaves to others: execution (ONNX Runtime, in package teachers), the
 // meaning of operators (student/op), and which values are worth looking at

@@ -16,108 +16,6 @@ func namesOf(values []*Value) []string {
 	return out
 }
 
-func TestExpose(t *testing.T) {
-	m := readFixture(t, "conv_net")
-	if err := m.Expose("r", "c", "r", "y", "x", "w"); err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff([]string{"y", "r", "c", "x", "w"}, namesOf(m.Graph.Outputs)); d != "" {
-		t.Errorf("outputs (-want +got):\n%s", d)
-	}
-	r := m.Graph.Outputs[1]
-	if r.Type != Float32 || shapeString(r.Shape) != "[batch 4 8 8]" {
-		t.Errorf("the undeclared value r is exposed as %v %s", r.Type, shapeString(r.Shape))
-	}
-	if err := Check(m); err != nil {
-		t.Error(err)
-	}
-	if err := m.Expose("r", "c"); err != nil || len(m.Graph.Outputs) != 5 {
-		t.Errorf("exposing again: %v, %d outputs", err, len(m.Graph.Outputs))
-	}
-}
-
-func TestExposeTellsElementTypes(t *testing.T) {
-	b := NewBuilder("net", 17)
-	x := b.Input("x", Float32, Symbol("batch"), Fixed(4))
-	shape := b.Node("Shape", []string{x})
-	mask := b.Node("IsNaN", []string{x})
-	cast := b.Node("Cast", []string{x}, AttrInt("to", int64(Float16)))
-	b.Output(b.Node("Relu", []string{x}), "y", Float32)
-	m, err := b.Model()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Expose(shape, mask, cast); err != nil {
-		t.Fatal(err)
-	}
-	var got []DataType
-	for _, o := range m.Graph.Outputs {
-		got = append(got, o.Type)
-	}
-	if d := cmp.Diff([]DataType{Float32, Int64, Bool, Float16}, got); d != "" {
-		t.Errorf("types (-want +got):\n%s", d)
-	}
-}
-
-func TestExposeRefuses(t *testing.T) {
-	m := readFixture(t, "attributes") // one node of an operator nobody knows
-	m.Graph.Outputs = nil
-	for value, want := range map[string]string{
-		"nothing": `cannot expose "nothing": no node of the main graph makes it`,
-		"":        `cannot expose "": no node`,
-		"y":       `cannot expose "y", made by org.example.Everything making "y": its element type is not known; declare it in Graph.Values first`,
-	} {
-		err := m.Expose(value)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: got %v, want %q", value, err, want)
-		}
-	}
-	if err := m.Expose("x", "nothing"); err == nil || len(m.Graph.Outputs) != 0 {
-		t.Errorf("a refused call added outputs: %v", namesOf(m.Graph.Outputs))
-	}
-	m.Graph.Values = []*Value{{Name: "y", Type: Float32}}
-	if err := m.Expose("y"); err != nil {
-		t.Errorf("a declared value: %v", err)
-	}
-}
-
-func TestAppend(t *testing.T) {
-	m := readFixture(t, "relu")
-	err := m.Append(
-		&Node{Op: "Abs", Inputs: []string{"y"}, Outputs: []string{"a"}},
-		&Node{Op: "Neg", Inputs: []string{"a"}, Outputs: []string{"b"}},
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Check(m); err != nil {
-		t.Error(err)
-	}
-	for name, c := range map[string]struct {
-		node *Node
-		want string
-	}{
-		"a missing operand":  {&Node{Op: "Abs", Inputs: []string{"z"}, Outputs: []string{"c"}}, `uses "z", which nothing makes`},
-		"a name in use":      {&Node{Op: "Abs", Inputs: []string{"y"}, Outputs: []string{"a"}}, `makes "a", which exists already`},
-		"an unknown domain":  {&Node{Op: "Abs", Domain: "d", Inputs: []string{"y"}, Outputs: []string{"c"}}, "is not imported"},
-		"no operator":        {&Node{Inputs: []string{"y"}, Outputs: []string{"c"}}, "names no operator"},
-		"nothing at all":     {nil, "a node is nil"},
-		"its own result":     {&Node{Op: "Abs", Inputs: []string{"c"}, Outputs: []string{"c"}}, "cycle"},
-		"an empty attribute": {&Node{Op: "Abs", Inputs: []string{"y"}, Outputs: []string{"c"}, Attrs: []*Attr{{}}}, "has no name"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			before := len(m.Graph.Nodes)
-			err := m.Append(&Node{Op: "Exp", Inputs: []string{"y"}, Outputs: []string{"e"}}, c.node)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want an error with %q", err, c.want)
-			}
-			if len(m.Graph.Nodes) != before {
-				t.Error("a refused call added nodes")
-			}
-		})
-	}
-}
-
 func TestRename(t *testing.T) {
 	m := readFixture(t, "nested_if") // x and w are used two subgraphs down
 	if err := m.Rename("x", "image"); err != nil {
@@ -180,9 +78,7 @@ func TestRenameRefuses(t *testing.T) {
 func TestStrip(t *testing.T) {
 	m := readFixture(t, "conv_net")
 	m.Graph.Outputs = nil
-	if err := m.Expose("r"); err != nil {
-		t.Fatal(err)
-	}
+	m.Graph.Outputs = append(m.Graph.Outputs, &Value{Name: "r", Type: Float32})
 	if got := m.Strip(); got != 5 { // pool, flatten, dense; v, d
 		t.Errorf("removed %d, want 5", got)
 	}
@@ -304,8 +200,6 @@ func TestMetadata(t *testing.T) {
 
 func TestEditsOfNothing(t *testing.T) {
 	for name, edit := range map[string]func(m *Model) error{
-		"Expose":   func(m *Model) error { return m.Expose("x") },
-		"Append":   func(m *Model) error { return m.Append() },
 		"Rename":   func(m *Model) error { return m.Rename("x", "y") },
 		"SetBatch": func(m *Model) error { return m.SetBatch("batch") },
 		"MACs":     func(m *Model) error { _, err := MACs(m, nil); return err },

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -142,5 +143,29 @@ func TestInferBelievesDeclarationsWhereItHasNoRule(t *testing.T) {
 	v := Infer(m)["y"]
 	if v == nil || v.Type != Float16 || shapeString(v.Shape) != "[7]" {
 		t.Errorf("y is %+v", v)
+	}
+}
+
+func TestInferTellsElementTypes(t *testing.T) {
+	b := NewBuilder("net", 17)
+	x := b.Input("x", Float32, Symbol("batch"), Fixed(4))
+	shape := b.Node("Shape", []string{x})
+	mask := b.Node("IsNaN", []string{x})
+	cast := b.Node("Cast", []string{x}, AttrInt("to", int64(Float16)))
+	b.Output(b.Node("Relu", []string{x}), "y", Float32)
+	m, err := b.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := Infer(m)
+	var got []DataType
+	for _, name := range []string{"y", shape, mask, cast} {
+		got = append(got, known[name].Type)
+	}
+	if want := []DataType{Float32, Int64, Bool, Float16}; !slices.Equal(got, want) {
+		t.Errorf("types %v, want %v", got, want)
+	}
+	if r := Infer(readFixture(t, "conv_net"))["r"]; r.Type != Float32 || shapeString(r.Shape) != "[batch 4 8 8]" {
+		t.Errorf("the undeclared value r is told as %v %s", r.Type, shapeString(r.Shape))
 	}
 }
