@@ -19,7 +19,9 @@ func (u *run) openData(ctx context.Context) error {
 		if u.config.Data.Path, err = filepath.Abs(u.config.Data.Path); err != nil {
 			return fmt.Errorf("pipeline: %w", err)
 		}
-		if u.data, err = openSet(ctx, u.config.Data, u.config.Training.Seed, false, u.reporter); err != nil {
+		if u.data, err = openSet(ctx, u.config.Data, data.Options{
+			Seed: u.config.Training.Seed, HashContent: u.config.Teacher.Path != "" && u.config.Resources.caches(),
+		}, u.reporter); err != nil {
 			return err
 		}
 		u.closers = append(u.closers, u.data)
@@ -45,21 +47,19 @@ func (u *run) openData(ctx context.Context) error {
 	return err
 }
 
-// openSet opens a data set with progress. evalOnly reads the test set alone.
-func openSet(ctx context.Context, c DataConfig, seed uint64, evalOnly bool, r Reporter) (*data.Set, error) {
+// openSet opens a data set with progress. o has the options that c does not say.
+func openSet(ctx context.Context, c DataConfig, o data.Options, r Reporter) (*data.Set, error) {
 	var step func(int, string)
 	var steps int
-	set, err := data.OpenContext(ctx, c.Path, data.Options{
-		EvalOnly: evalOnly,
-		H:        c.Size, W: c.Size, Channels: c.Channels, Seed: seed,
-		ValFraction: c.Validation, Limit: c.Limit, SkipBad: c.SkipBad, AllowEmpty: c.AllowEmpty,
-		Progress: func(done, total int) {
-			if total != steps { // it becomes known as the headers are read
-				step, steps = r.Begin("reading images", total), total
-			}
-			step(done, "")
-		},
-	})
+	o.H, o.W, o.Channels = c.Size, c.Size, c.Channels
+	o.ValFraction, o.Limit, o.SkipBad, o.AllowEmpty = c.Validation, c.Limit, c.SkipBad, c.AllowEmpty
+	o.Progress = func(done, total int) {
+		if total != steps { // it becomes known as the headers are read
+			step, steps = r.Begin("reading images", total), total
+		}
+		step(done, "")
+	}
+	set, err := data.OpenContext(ctx, c.Path, o)
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
 	}

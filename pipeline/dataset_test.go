@@ -143,3 +143,29 @@ func TestWrap(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Signals recorded of a long image file are those of all its bytes.
+func TestRecordedSignalsFollowTheWholeContentOfImages(t *testing.T) {
+	dir := folderOfDigits(t, nil)
+	photos, err := filepath.Glob(filepath.Join(dir, "train", "3", "*.png"))
+	if err != nil || len(photos) == 0 {
+		t.Fatal("no images")
+	}
+	photo := append(read(t, photos[0]), make([]byte, 100_000)...) // what follows a png's end is nobody's
+	c, _ := tinyRun(t)
+	c.Data.Path, c.Training.Augment.Views = dir, 1
+	c.Resources.Cache = filepath.Join(t.TempDir(), "signals")
+	for i, want := range []int{1, 1, 2} {
+		photo[len(photo)-1] = byte(i / 2)
+		if err := os.WriteFile(photos[0], photo, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := RecordSignals(t.Context(), c, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		folders, err := os.ReadDir(c.Resources.Cache)
+		if err != nil || len(folders) != want {
+			t.Errorf("after %d recordings: %d folders, want %d (%v)", i+1, len(folders), want, err)
+		}
+	}
+}

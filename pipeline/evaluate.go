@@ -127,7 +127,7 @@ func openSplits(ctx context.Context, set *data.Set, c DataConfig, split string, 
 	done = func() {}
 	if set == nil {
 		testOnly := split == "" || split == "test"
-		if set, err = openSet(ctx, c, seed, testOnly, r); err != nil {
+		if set, err = openSet(ctx, c, data.Options{Seed: seed, EvalOnly: testOnly}, r); err != nil {
 			return nil, nil, nil, err
 		}
 		done = func() { set.Close() }

@@ -1,12 +1,14 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 
+	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
 
@@ -37,7 +39,7 @@ func (u *run) openSignals(session *teachers.Session, open func() (teachers.Teach
 		}
 		u.signals, err = teachers.OpenCache(c.Resources.Cache, teachers.CacheKey{
 			Teacher: spec, Output: c.Teacher.Output, Runtime: runtime.Version,
-			Data: set.Fingerprint, Image: [3]int{set.H, set.W, set.C},
+			Data: cmp.Or(set.ContentHash, set.Fingerprint), Decoding: data.DecodingVersion, Image: [3]int{set.H, set.W, set.C},
 			Augment: c.Training.Augment.augment().String(), Seed: c.Training.Seed,
 			Precision: precision, Samples: set.IDs(), DataName: c.Data.Path,
 		}, u.reporter.Warn)

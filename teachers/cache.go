@@ -28,7 +28,8 @@ type CacheKey struct {
 	Teacher   Spec
 	Output    string    // the model's output with the class scores, where it was named
 	Runtime   string    // version of ONNX Runtime, whose kernels may round otherwise than another's
-	Data      string    // fingerprint of the data set
+	Data      string    // hash of the data set's content
+	Decoding  int       // version of what makes pixels of that content; 0 is the first
 	Image     [3]int    // of the samples: H, W, C
 	Augment   string    // how views are made; "" where a sample has one view, itself
 	Seed      uint64    // of the views; of no effect without Augment
@@ -61,6 +62,7 @@ type keyFields struct {
 	Taps       []Tap     `json:"taps"`
 	Runtime    string    `json:"onnxruntime"`
 	Data       string    `json:"data_fingerprint"`
+	Decoding   int       `json:"decoding,omitempty"`
 	Samples    int       `json:"samples"`
 	Image      [3]int    `json:"image"` // [H, W, C]
 	Augment    string    `json:"augment"`
@@ -74,7 +76,7 @@ func (k CacheKey) fields() keyFields {
 		Input:      [3]int{k.Teacher.C, k.Teacher.H, k.Teacher.W},
 		Preprocess: k.Teacher.Preprocess.String(), Classes: k.Teacher.Classes, ClassOrder: k.Teacher.ClassOrder,
 		Map: k.Teacher.Map, Power: k.Teacher.Power, Taps: slices.Clone(k.Teacher.Taps),
-		Runtime: k.Runtime, Data: k.Data, Samples: len(k.Samples), Image: k.Image,
+		Runtime: k.Runtime, Data: k.Data, Decoding: k.Decoding, Samples: len(k.Samples), Image: k.Image,
 		Augment: k.Augment, Seed: k.Seed, Precision: cmp.Or(k.Precision, Float16),
 	}
 	for i := range f.Taps {

@@ -314,6 +314,7 @@ func TestEachThingThatSignalsDependOnHasItsFolder(t *testing.T) {
 		{"image", func(k *CacheKey) { k.Image = [3]int{8, 8, 3} }},
 		{"augmentation", func(k *CacheKey) { k.Augment = "pad 2" }},
 		{"seed", func(k *CacheKey) { k.Seed = 8 }},
+		{"decoding", func(k *CacheKey) { k.Decoding = 1 }},
 		{"no augmentation", func(k *CacheKey) { k.Augment = "" }},
 		{"precision", func(k *CacheKey) { k.Precision = Float32 }},
 	} {

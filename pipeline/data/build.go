@@ -43,7 +43,7 @@ func (b *builder) build(ctx context.Context) (*Set, error) {
 		}
 	}
 
-	fingerprint, err := b.inspect(ctx)
+	fingerprint, content, err := b.inspect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (b *builder) build(ctx context.Context) (*Set, error) {
 	owner.scratch.New = func() any { return new(scratch) }
 	set := &Set{
 		Format: b.format, Classes: b.classes, H: t.h, W: t.w, C: t.c,
-		Fingerprint: fingerprint, owner: owner,
+		Fingerprint: fingerprint, ContentHash: content, owner: owner,
 	}
 	budget := b.MemoryBudget
 	cached := true
@@ -123,27 +123,46 @@ func (b *builder) divide() (pools [partCount][]int32, err error) {
 	return pools, nil
 }
 
-// inspect reads every header, and returns the set's fingerprint.
-func (b *builder) inspect(ctx context.Context) (string, error) {
+// inspect reads every header, and returns the set's fingerprint and, where it is
+// wanted, the same over the whole content.
+func (b *builder) inspect(ctx context.Context) (fingerprint, content string, err error) {
 	n := len(b.samples)
 	b.headers = make([]header, n)
 	b.bad = make([]error, n)
 	sizes := make([]int64, n)
 	sums := make([]digest, n)
-	err := parallel(ctx, n, b.Workers, func(i int, s *scratch) {
+	var whole []digest
+	if b.HashContent {
+		whole = make([]digest, n)
+	}
+	err = parallel(ctx, n, b.Workers, func(i int, s *scratch) {
 		b.headers[i], sizes[i], sums[i], b.bad[i] = b.source.inspect(i, s)
+		if whole != nil {
+			whole[i] = sums[i]
+			if b.bad[i] == nil && sizes[i] > headBytes {
+				whole[i], b.bad[i] = b.source.content(i, s)
+			}
+		}
 		b.steps.add(1)
 	})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
+	if whole != nil {
+		content = b.fingerprint(sizes, whole)
+	}
+	return b.fingerprint(sizes, sums), content, nil
+}
+
+// fingerprint is a hash over the samples, of given sizes and contents.
+func (b *builder) fingerprint(sizes []int64, sums []digest) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "data set, version 1\n%d classes %q\n", len(b.classes), b.classes)
 	for i := range b.samples {
 		s := &b.samples[i]
 		fmt.Fprintf(h, "%q %d %s %d %x\n", s.name, s.label, s.part, sizes[i], sums[i])
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // ErrSizes is wrapped by the error of Open when images differ in size and

@@ -88,7 +88,7 @@
 // # Hostile input
 //
 // An archive or image may be wrong on purpose. Image dimensions are read and
-// bounded before pixels are decoded, declared lengths are checked against what
+// bounded before a file is read to its end and pixels are decoded, declared lengths are checked against what
 // the file can hold before memory is taken, bytes held from compressed archives
 // are bounded, names that leave the archive are refused, and a decoder that
 // panics is reported as a bad image.

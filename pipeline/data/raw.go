@@ -24,6 +24,9 @@ type source interface {
 	// inspect returns what is known before decoding, the size of the sample as
 	// stored, and a digest of its content (see Set.Fingerprint).
 	inspect(i int, s *scratch) (header, int64, digest, error)
+	// content returns a digest of the whole of the sample as stored, of which
+	// inspect may have read the beginning only.
+	content(i int, s *scratch) (digest, error)
 	// decode writes sample i to dst, which has t.bytes() bytes.
 	decode(i int, dst []uint8, t target, s *scratch) error
 	// view returns sample i where it is in memory exactly as t wants it, else nil.
@@ -76,6 +79,11 @@ func (r *rawSource) inspect(i int, _ *scratch) (header, int64, digest, error) {
 	n := b.h * b.w * b.c
 	at := b.first + j*b.stride
 	return header{h: b.h, w: b.w, grey: b.c == 1}, int64(n), digestOf(b.pixels[at : at+n]), nil
+}
+
+func (r *rawSource) content(i int, s *scratch) (digest, error) {
+	_, _, sum, err := r.inspect(i, s)
+	return sum, err
 }
 
 func (r *rawSource) view(i int, t target) []uint8 {

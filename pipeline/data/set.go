@@ -48,6 +48,9 @@ type Options struct {
 	// Set.Bad. To find them, every image that is used is decoded once by Open.
 	SkipBad bool
 
+	// HashContent reads every image file to its end for Set.ContentHash.
+	HashContent bool
+
 	// MemoryBudget bounds the decoded samples kept in memory, in bytes. Each split
 	// that still fits, in the order train, val, test, is decoded once by Open; the
 	// others are decoded whenever they are read. 0 is 2 GiB; negative keeps nothing.
@@ -150,6 +153,9 @@ type Set struct {
 	// of which for encoded images the first 64 KiB count. It does not depend on the
 	// options or on whether the images lie in a folder or an archive.
 	Fingerprint string
+	// ContentHash is the same over the whole content; "" without
+	// Options.HashContent. Where no file is longer than that they are equal.
+	ContentHash string
 
 	owner *opened
 }
@@ -251,7 +257,7 @@ func open(ctx context.Context, path string, o Options) (_ *Set, err error) {
 	case FormatSVHN:
 		load = loadSVHN
 	}
-	blocks, classes, err := load(c, g, o.ArchiveLimit)
+	blocks, classes, err := load(patient{c, ctx}, g, o.ArchiveLimit)
 	if err != nil {
 		return nil, err
 	}
