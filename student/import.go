@@ -171,9 +171,13 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 	if len(g.Params) == 0 {
 		return nil, fmt.Errorf("student: %s has no trainable parameter", model.Name())
 	}
-	if _, err := model.build(2, Train, false); err != nil {
+	if g, err = model.build(2, Train, false); err != nil {
 		return nil, fmt.Errorf("%w (one image alone can be computed: the file seems to be made for a batch of 1)", err)
 	}
+	if err := p.checkLearnable(g); err != nil {
+		return nil, err
+	}
+	p.origin = nil // and with it the graph
 	p.noteConstants()
 	p.noteInit(model, o)
 	return &Imported{Model: model, Notes: p.notes}, nil
@@ -231,7 +235,8 @@ type program struct {
 	nhwc     bool        // the file has the image channels last
 	logits   string      // of a student: the value that holds them
 	wantTaps []string
-	taps     []tapValue // of a student, once it has been built
+	taps     []tapValue                        // of a student, once it has been built
+	origin   map[*gorgonia.Node]*importer.Call // of the graph that was built last: which call a node was made for; nil once nobody asks
 	built    bool
 
 	learns   map[string]bool // constants that are parameters wherever they stand
@@ -262,7 +267,7 @@ func readProgram(ctx context.Context, m *onnx.Model) (*program, error) {
 	}
 	p := &program{
 		Program: r, ctx: ctx, maker: map[string]int{}, readers: map[string]int{}, reader: map[string]int{}, needed: make([]bool, len(r.Calls)),
-		passedOn: maps.Clone(r.Constants), learns: map[string]bool{}, weighed: map[string]bool{}, masks: map[string]bool{},
+		passedOn: maps.Clone(r.Constants), learns: map[string]bool{}, weighed: map[string]bool{}, masks: map[string]bool{}, origin: map[*gorgonia.Node]*importer.Call{},
 		notes: slices.Clone(r.Notes), head: -1, passed: map[int]bool{}, unfold: map[int]bool{},
 	}
 	for i, c := range r.Calls {
@@ -580,6 +585,9 @@ func (p *program) noteInit(m *Model, o ImportOptions) {
 // build is the Build function of the architecture.
 func (p *program) build(b *Builder, image *gorgonia.Node) (Output, error) {
 	im := newImporting(p, b)
+	if p.origin != nil {
+		p.origin = im.origin
+	}
 	x := image
 	if p.nhwc {
 		x = im.transpose(image, 0, 2, 3, 1) // a file's [N,H,W,C], taken for [N,C,H,W]

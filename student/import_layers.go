@@ -709,11 +709,30 @@ func importIdentity(im *importing, c *importer.Call) ([]value, error) {
 	return []value{v}, nil
 }
 
-// importDropout: at inference the operand itself. A file made for training
-// drops values here; the student does not.
+// importDropout: at inference the operand itself. One in training mode, as what
+// rewrite.Normalize cannot take out of it, is refused.
 func importDropout(im *importing, c *importer.Call) ([]value, error) {
 	if len(c.Outputs) > 1 && c.Outputs[1] != "" && im.readers[c.Outputs[1]] > 0 {
 		return nil, im.unsupported(c, "its second output, the mask, is used")
+	}
+	const drops = "so that it drops values at random; export the model for inference"
+	ratio := []float64{float(c, "ratio", 0.5)}
+	if _, ok := im.operand(c, 2); ok { // from opset 12 on
+		mode, err := im.floats(c, 2)
+		if err != nil {
+			return nil, err
+		}
+		if _, given := im.operand(c, 1); given {
+			if ratio, err = im.floats(c, 1); err != nil {
+				return nil, err
+			}
+		}
+		if len(mode) != 1 || mode[0] != 0 && !slices.Equal(ratio, []float64{0}) {
+			return nil, im.unsupported(c, "training_mode is set, "+drops)
+		}
+	}
+	if im.Opset < 7 && c.Node.Int("is_test", 0) == 0 && ratio[0] != 0 {
+		return nil, im.unsupported(c, "is_test is not set, "+drops)
 	}
 	im.note("dropout is left out, in training too")
 	return importIdentity(im, c)

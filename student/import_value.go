@@ -56,10 +56,11 @@ type importing struct {
 	call   *importer.Call // the same
 	folded int64          // bytes of the constants computed so far
 
-	made     map[string]*gorgonia.Node // parameters by the constants they are made of
-	flipped  map[string]bool           // those whose node is the transpose of the constant
-	taken    map[string]bool           // names of parameters and inputs
-	repeats  map[string]int            // how often a name was asked for that was taken
+	origin   map[*gorgonia.Node]*importer.Call // which call a node was made for
+	made     map[string]*gorgonia.Node         // parameters by the constants they are made of
+	flipped  map[string]bool                   // those whose node is the transpose of the constant
+	taken    map[string]bool                   // names of parameters and inputs
+	repeats  map[string]int                    // how often a name was asked for that was taken
 	turned   map[*gorgonia.Node]turn
 	turns    map[string]*gorgonia.Node
 	reshaped map[*gorgonia.Node]*gorgonia.Node // the value of the same elements, in the file's order, that a node was made of
@@ -83,6 +84,7 @@ func newImporting(p *program, b *Builder) *importing {
 		program: p, b: b,
 		call:     &importer.Call{Op: "Identity", Node: &onnx.Node{}}, // for what is done beside calls
 		values:   map[string]value{},
+		origin:   map[*gorgonia.Node]*importer.Call{},
 		made:     map[string]*gorgonia.Node{},
 		flipped:  map[string]bool{},
 		taken:    map[string]bool{},
@@ -118,6 +120,9 @@ func (im *importing) op(n *gorgonia.Node, err error) *gorgonia.Node {
 	if err != nil {
 		im.b.Fail(im.refusal(err))
 		return nil
+	}
+	if n != nil && im.origin[n] == nil {
+		im.origin[n] = im.call
 	}
 	return im.b.put(im.label(), n, nil)
 }

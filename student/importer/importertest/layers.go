@@ -563,8 +563,24 @@ func shapes() []Piece {
 			Build: func(b *onnx.Builder, in []string) []string {
 				return []string{b.Node("Identity", []string{b.Node("Dropout", in)})}
 			}},
+		{Name: "dropout of nothing in training mode", Opsets: []int64{12, 13, 21}, In: [][]int{image}, Want: of1(func(x Array) Array { return x }),
+			Build: withConstants("Dropout", []*onnx.Tensor{scalar(0), truth(1)})},
+		{Name: "dropout that is told to infer", Opsets: []int64{12, 13, 21}, In: [][]int{image}, Want: of1(func(x Array) Array { return x }),
+			Build: withConstants("Dropout", []*onnx.Tensor{scalar(0.5), truth(0)})},
+		{Name: "dropout in training mode", Opsets: []int64{12, 13, 21}, In: [][]int{image}, Refused: "training_mode is set, so that it drops values at random",
+			Build: withConstants("Dropout", []*onnx.Tensor{scalar(0.5), truth(1)})},
+		{Name: "dropout of the usual rate in training mode", Opsets: []int64{12, 13, 21}, In: [][]int{image}, Refused: "training_mode is set, so that it drops values at random",
+			Build: withConstants("Dropout", []*onnx.Tensor{nil, truth(1)})},
+		{Name: "dropout in a mode that is computed", Opsets: []int64{12, 13, 21}, In: [][]int{{2, 3}, {}}, Refused: "must be constant",
+			Build: func(b *onnx.Builder, in []string) []string {
+				mode := b.Node("Greater", []string{in[1], b.Initializer("zero", scalar(0))})
+				return []string{b.Node("Dropout", []string{in[0], b.Initializer("ratio", scalar(0.5)), mode})}
+			}},
 	}
 }
+
+// truth is a constant boolean.
+func truth(b byte) *onnx.Tensor { return &onnx.Tensor{Type: onnx.Bool, Data: []byte{b}} }
 
 // Convolve is the convolution of x [N, C, H, W] with w [K, C, R, S], without
 // padding, in steps of one.
