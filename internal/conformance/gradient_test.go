@@ -157,7 +157,7 @@ func TestGradientModelsAgreeWithCentralDifferences(t *testing.T) {
 
 // A model of magnitudes gives the gradient without its signs.
 func TestMagnitudesAreTheGradientWithoutSigns(t *testing.T) {
-	m, err := onnx.ReadFile(filepath.Join("..", "..", "testdata", "demo", "teacher.onnx"))
+	m, err := onnx.ReadFile(filepath.Join("..", "..", "pipeline", "digits", "teacher.onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}
