@@ -49,7 +49,7 @@ var arrows = []arrow{
 	{from: "cmd/distill", to: []string{"pipeline", "teachers", "student", "student/zoo", "onnx/preprocess"}},
 
 	{from: "pipeline", to: []string{
-		"pipeline/data", "pipeline/digits", "pipeline/engine", "pipeline/loss",
+		"pipeline/data", "pipeline/digits", "pipeline/engine", "pipeline/lock", "pipeline/loss",
 		"teachers", "student", "student/optim", "student/vm", "student/zoo",
 		"onnx", "onnx/preprocess", "onnx/safetensors", "onnx/wholefile",
 	}},
@@ -58,6 +58,7 @@ var arrows = []arrow{
 	// Its drawings are shown to the demo's teacher.
 	{from: "pipeline/digits", tests: []string{"teachers"}},
 	{from: "pipeline/engine"},
+	{from: "pipeline/lock"},
 
 	{from: "teachers", to: []string{"teachers/internal/ort", "onnx", "onnx/preprocess", "onnx/rewrite", "onnx/safetensors", "onnx/wholefile"}},
 	{from: "teachers/internal/ort", to: []string{"onnx"}},
