@@ -14,6 +14,11 @@ type File struct {
 	// Metadata is free text by key; nil is none.
 	Metadata map[string]string
 
+	// Sealed files carry a checksum of all their bytes, under a key of the
+	// metadata that Metadata does not show. What is read has been verified
+	// against it; a file without one reads as not sealed.
+	Sealed bool
+
 	// Tensors are in file order after reading: elements of eight bytes first,
 	// then by name. For writing any order does.
 	Tensors []Tensor
@@ -68,6 +73,18 @@ func Encode(w io.Writer, f *File) error {
 }
 
 func encode(w io.Writer, f *File) error {
+	if !f.Sealed {
+		return encodeAs(w, f, f.Metadata)
+	}
+	sum, err := checksum(f)
+	if err != nil {
+		return err
+	}
+	return encodeAs(w, f, withChecksum(f.Metadata, sum))
+}
+
+// encodeAs writes f with the given metadata in place of its own.
+func encodeAs(w io.Writer, f *File, metadata map[string]string) error {
 	entries := make([]Entry, len(f.Tensors))
 	data := make(map[string][]byte, len(f.Tensors))
 	for i, t := range f.Tensors {
@@ -77,7 +94,7 @@ func encode(w io.Writer, f *File) error {
 		entries[i] = Entry{Name: t.Name, Type: t.Type, Shape: t.Shape}
 		data[t.Name] = t.Data
 	}
-	h, first, err := layOut(f.Metadata, entries)
+	h, first, err := layOut(metadata, entries)
 	if err != nil {
 		return err
 	}
@@ -111,5 +128,5 @@ func decode(b []byte) (*File, error) {
 		end := e.At + e.Bytes
 		f.Tensors[i] = Tensor{Name: e.Name, Type: e.Type, Shape: e.Shape, Data: b[e.At:end:end]}
 	}
-	return f, nil
+	return f, f.verify(b)
 }
