@@ -2,9 +2,7 @@ package pipeline
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
@@ -17,11 +15,13 @@ import (
 // to go on as if it had not stopped. Data order and augmentation follow from
 // the seed, the epoch and the batch, so they need no state of their own.
 type Progress struct {
-	ConfigHash    string                               `json:"config"` // of the Config the run was started with
+	Format        int                                  `json:"format,omitempty"` // checkpointFormat; 0 is of versions whose files have no checksum
+	ConfigHash    string                               `json:"config"`           // of the Config the run was started with
 	TeacherSHA256 string                               `json:"teacher_sha256,omitempty"`
-	Epoch         int                                  `json:"epoch"` // finished
-	Batch         int                                  `json:"batch"` // finished in the epoch under way
-	Step          int                                  `json:"step"`  // updates in all
+	Begun         *Origin                              `json:"begun,omitempty"` // nil in format 0
+	Epoch         int                                  `json:"epoch"`           // finished
+	Batch         int                                  `json:"batch"`           // finished in the epoch under way
+	Step          int                                  `json:"step"`            // updates in all
 	BestEpoch     int                                  `json:"best_epoch"`
 	BestTop1      float64                              `json:"best_top1"`
 	Seconds       float64                              `json:"seconds"`       // of training, all epochs
@@ -29,6 +29,9 @@ type Progress struct {
 	Losses        map[string]*engine.AverageValueMeter `json:"losses"`        // of the epoch under way
 	Train         engine.ClassErrorMeter               `json:"train"`         // of the epoch under way
 }
+
+// checkpointFormat is the format of checkpoints that are written.
+const checkpointFormat = 1
 
 // The names in a checkpoint: parameters as the model names them, and behind
 // this prefix what the optimiser remembers.
@@ -41,12 +44,14 @@ const (
 // writeCheckpoint saves model, optimiser and progress in one file, so that
 // they always belong together.
 func writeCheckpoint(path string, m *student.Model, o optim.Optimizer, p Progress) error {
+	p.Format = checkpointFormat
 	progress, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("pipeline: checkpoint: %w", err)
 	}
 	state := o.State()
 	f := &safetensors.File{
+		Sealed:   true,
 		Metadata: map[string]string{progressKey: string(progress), stepKey: fmt.Sprint(state.Step)},
 		Tensors:  m.Tensors(),
 	}
@@ -56,15 +61,11 @@ func writeCheckpoint(path string, m *student.Model, o optim.Optimizer, p Progres
 	return safetensors.Write(path, f)
 }
 
-// readCheckpoint restores what writeCheckpoint saved.
-func readCheckpoint(path string, m *student.Model, o optim.Optimizer) (Progress, error) {
-	f, p, err := readProgress(path)
-	if err != nil {
-		return p, err
-	}
+// restoreCheckpoint puts what writeCheckpoint saved into model and optimiser.
+func restoreCheckpoint(path string, f *safetensors.File, m *student.Model, o optim.Optimizer) error {
 	var state optim.State
 	if _, err := fmt.Sscan(f.Metadata[stepKey], &state.Step); err != nil {
-		return p, fmt.Errorf("pipeline: %s is not a checkpoint of a run: its %q is %q, want a number", path, stepKey, f.Metadata[stepKey])
+		return fmt.Errorf("pipeline: %s is not a checkpoint of a run: its %q is %q, want a number", path, stepKey, f.Metadata[stepKey])
 	}
 	var params []safetensors.Tensor
 	for _, t := range f.Tensors {
@@ -75,31 +76,34 @@ func readCheckpoint(path string, m *student.Model, o optim.Optimizer) (Progress,
 		}
 		values, err := t.Float32s()
 		if err != nil {
-			return p, fmt.Errorf("pipeline: %s: %w", path, err)
+			return fmt.Errorf("pipeline: %s: %w", path, err)
 		}
 		state.Tensors = append(state.Tensors, optim.Tensor{Name: name, Data: values})
 	}
 	if err := m.Load(params); err != nil {
-		return p, fmt.Errorf("pipeline: %s: %w", path, err)
+		return fmt.Errorf("pipeline: %s: %w", path, err)
 	}
 	if err := o.Restore(state); err != nil {
-		return p, fmt.Errorf("pipeline: %s: %w", path, err)
+		return fmt.Errorf("pipeline: %s: %w", path, err)
 	}
-	return p, nil
+	return nil
 }
 
-// readProgress reads a checkpoint and how far its run had come.
-func readProgress(path string) (*safetensors.File, Progress, error) {
+// readCheckpoint reads a checkpoint and how far its run had come.
+func readCheckpoint(path string) (*safetensors.File, Progress, error) {
 	var p Progress
 	f, err := safetensors.Read(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, p, fmt.Errorf("pipeline: there is no checkpoint %s; the run was stopped before its first one, start it again with another --out", path)
-	}
 	if err != nil {
-		return nil, p, err
+		return nil, p, fmt.Errorf("pipeline: %w; restore the file, or begin anew (--overwrite)", err)
 	}
 	if err := json.Unmarshal([]byte(f.Metadata[progressKey]), &p); err != nil {
 		return nil, p, fmt.Errorf("pipeline: %s is not a checkpoint of a run: its %q is unreadable: %w", path, progressKey, err)
+	}
+	if p.Format > checkpointFormat {
+		return nil, p, fmt.Errorf("pipeline: %s has format %d, this program knows up to %d; go on with a newer one", path, p.Format, checkpointFormat)
+	}
+	if p.Format > 0 && (!f.Sealed || p.Begun == nil) {
+		return nil, p, fmt.Errorf("pipeline: %s has lost its checksum, so it is damaged; restore the file, or begin anew (--overwrite)", path)
 	}
 	return f, p, nil
 }

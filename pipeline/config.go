@@ -1,13 +1,13 @@
 package pipeline
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -171,8 +171,20 @@ type ResourcesConfig struct {
 	// logits and maps, image and view. NoCache, or empty, records nothing.
 	Cache string `yaml:"cache"`
 
-	Threads     int    `yaml:"threads"`     // 0 is all cores
+	Threads     int    `yaml:"threads"`     // 0 is all cores, which is also the most
 	OnnxRuntime string `yaml:"onnxruntime"` // path of the shared library; empty searches
+
+	// CheckpointEvery is after what time a run is saved within an epoch, besides at
+	// each epoch's end. 0 is DefaultCheckpointEvery.
+	CheckpointEvery time.Duration `yaml:"checkpoint_every,omitempty"`
+}
+
+// DefaultCheckpointEvery is how much work a killed run loses at most, unless its
+// configuration says otherwise.
+const DefaultCheckpointEvery = 10 * time.Minute
+
+func (r ResourcesConfig) checkpointEvery() time.Duration {
+	return cmp.Or(r.CheckpointEvery, DefaultCheckpointEvery)
 }
 
 // NoCache is the ResourcesConfig.Cache that says that nothing is recorded.
@@ -306,34 +318,14 @@ func (c Config) Validate() error {
 		bad("export.ir", fmt.Sprintf("is at least %d for opset %d", least, c.Export.Opset), c.Export.IR)
 	}
 	number("resources.threads", float64(c.Resources.Threads), 0, 4096, "is 0 (all cores) or above")
+	if every := c.Resources.CheckpointEvery; every != 0 && every < time.Second {
+		bad("resources.checkpoint_every", "is at least a second, such as 10m, or 0 for that", every)
+	}
 	return errors.Join(errs...)
 }
 
 // YAML returns the configuration as config.yaml holds it.
 func (c Config) YAML() ([]byte, error) { return yaml.Marshal(c) }
-
-// ParseConfig reads a configuration over Default. An unknown key is an error
-// that names it.
-func ParseConfig(b []byte) (Config, error) {
-	c := Default()
-	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil {
-		return c, fmt.Errorf("config: %w", err)
-	}
-	return c, nil
-}
-
-// ReadConfig reads a configuration file over Default; see ParseConfig.
-func ReadConfig(path string) (Config, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return Config{}, fmt.Errorf("config: %w", err)
-	}
-	c, err := ParseConfig(b)
-	if err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
-}
 
 func (a AugmentConfig) augment() data.Augment {
 	return data.Augment{Pad: a.Pad, PadMode: data.PadMode(a.PadMode), Flip: a.Flip}

@@ -1,15 +1,18 @@
 package pipeline
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
-	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
 	"github.com/onnxdistill/onnxdistill/student"
@@ -66,86 +69,161 @@ func (p Parity) String() string {
 // Export writes the best student of a finished or interrupted run to path, after
 // it has agreed with the trained one in ONNX Runtime. What e leaves zero is as
 // the run says, save that an opset given without an IR version raises the run's
-// to what it needs.
+// to what it needs. A file that is there is replaced only where Options.Overwrite
+// says so. The run may go on meanwhile: each of its files is replaced whole and
+// says what it is.
 func Export(ctx context.Context, folder Folder, path string, e ExportConfig, o Options) (Parity, error) {
 	c, err := folder.readConfig()
 	if err != nil {
 		return Parity{}, err
 	}
-	if e.Opset != 0 {
-		c.Export.SetOpset(e.Opset)
-	}
-	c.Export.IR = cmp.Or(e.IR, c.Export.IR)
-	c.Export.FP16 = e.FP16 || c.Export.FP16
-	if err := c.Validate(); err != nil {
-		return Parity{}, err
-	}
-	o.from = folder
-	u := newRun(c, o)
-	defer u.close()
-	if err := u.openData(ctx); err != nil {
-		return Parity{}, err
-	}
-	if err := u.makeStudent(ctx); err != nil {
-		return Parity{}, err
-	}
-	_, progress, err := readProgress(folder.Checkpoint())
+	h, err := folder.holdFor(path, o.reporter())
 	if err != nil {
 		return Parity{}, err
 	}
-	if progress.BestEpoch == 0 {
-		return Parity{}, fmt.Errorf("pipeline: %s has not finished an epoch, so there is no student to export; go on with: distill train --resume --out %s", folder, folder)
+	defer h.release()
+	o.over(&c)
+	o.from = folder
+	u := newRun(c, o)
+	defer u.close()
+	progress, err := u.openExported(ctx, folder)
+	if err != nil {
+		return Parity{}, err
+	}
+	if e.Opset != 0 {
+		u.config.Export.SetOpset(e.Opset)
+	}
+	u.config.Export.IR = cmp.Or(e.IR, u.config.Export.IR)
+	u.config.Export.FP16 = e.FP16 || c.Export.FP16
+	if err := u.config.Validate(); err != nil {
+		return Parity{}, err
 	}
 	if u.scorer, err = NewScorer(u.model, min(paritySamples, u.data.Val.Len()), u.normalizer); err != nil {
 		return Parity{}, err
 	}
 	u.closers = append(u.closers, u.scorer)
-	return u.export(ctx, folder, path, progress)
+	b, parity, err := u.export(ctx, folder, path, progress)
+	if err != nil {
+		return parity, err
+	}
+	return parity, place(path, b, o.Overwrite)
 }
 
-// export writes the best parameters of the run to path as ONNX. Nothing is
-// written unless ONNX Runtime gives the answers of the trained student.
-func (u *run) export(ctx context.Context, folder Folder, path string, p Progress) (Parity, error) {
-	best, err := safetensors.Read(folder.Best())
-	if err != nil {
-		return Parity{}, err
+// place writes an exported student where it was asked for. A file that holds
+// anything else is replaced only when that is wanted.
+func place(path string, b []byte, overwrite bool) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || overwrite && err == nil && info.Mode().IsRegular():
+		return writeFile(path, b)
+	case err != nil:
+		return fmt.Errorf("pipeline: %w", err)
+	case info.Mode().IsRegular() && info.Size() == int64(len(b)):
+		if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, b) {
+			return nil
+		}
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("pipeline: %s is no file that could be replaced; choose another name with --out", path)
 	}
-	if err := u.model.Load(best.Tensors); err != nil {
-		return Parity{}, fmt.Errorf("pipeline: %s: %w", folder.Best(), err)
+	return fmt.Errorf("pipeline: %s is there and is not this student; replace it with --overwrite, or choose another name with --out", path)
+}
+
+// openExported opens what an export needs of a run and checks that it is the one
+// that the checkpoint is of.
+func (u *run) openExported(ctx context.Context, folder Folder) (Progress, error) {
+	if !folder.begun() {
+		return Progress{}, fmt.Errorf("pipeline: %s has no checkpoint yet, so there is no student to export; go on with: distill train --resume --out %s", folder, folder)
+	}
+	_, p, err := readCheckpoint(folder.Checkpoint())
+	if err != nil {
+		return p, err
+	}
+	if p.BestEpoch == 0 {
+		return p, fmt.Errorf("pipeline: %s has not finished an epoch, so there is no student to export; go on with: distill train --resume --out %s", folder, folder)
+	}
+	if u.dataGone() && p.Begun != nil {
+		warn(u.reporter, "%s is not there; the exported student is compared with the trained one on noise (--data says where the images are)", u.config.Data.Path)
+		u.data, err = noise(p.Begun)
+	} else {
+		err = u.openData(ctx)
+	}
+	if err != nil {
+		return p, err
+	}
+	if err := u.makeStudent(ctx); err != nil {
+		return p, err
+	}
+	u.teacherSHA = p.TeacherSHA256 // whose file is not needed
+	if u.hash, err = u.configHash(); err != nil {
+		return p, err
+	}
+	return p, u.checkOrigin(folder, p)
+}
+
+// dataGone reports whether the path of the run's data leads nowhere any more.
+func (u *run) dataGone() bool {
+	_, err := os.Stat(u.config.Data.Path)
+	return u.options.Data == nil && u.options.DataPath == "" && errors.Is(err, fs.ErrNotExist)
+}
+
+// noise stands in for a run's data set: random images of its size, under its
+// fingerprint.
+func noise(o *Origin) (*data.Set, error) {
+	r := rand.New(rand.NewPCG(1, 1))
+	h, w, c := o.Image[0], o.Image[1], o.Image[2]
+	m := data.Memory{Pixels: make([]uint8, paritySamples*h*w*c), Labels: make([]int, paritySamples)}
+	for i := range m.Pixels {
+		m.Pixels[i] = uint8(r.UintN(256))
+	}
+	set, err := data.FromMemory(data.MemorySet{Classes: o.Classes, H: h, W: w, C: c, Train: m, Val: m, Test: m})
+	if err != nil {
+		return nil, err
+	}
+	set.Fingerprint = o.Data
+	return set, nil
+}
+
+// export encodes the best parameters of the run as ONNX. It is an error unless
+// ONNX Runtime gives the answers of the trained student; path is where the file
+// will be.
+func (u *run) export(ctx context.Context, folder Folder, path string, p Progress) ([]byte, Parity, error) {
+	best, err := readBest(folder.Best(), u.model, p)
+	if err != nil {
+		return nil, Parity{}, err
 	}
 	e := u.config.Export
-	m, err := u.model.Export(student.ExportOptions{Opset: e.Opset, IR: e.IR, Half: e.FP16, Metadata: u.metadata(p)})
+	m, err := u.model.Export(student.ExportOptions{Opset: e.Opset, IR: e.IR, Half: e.FP16, Metadata: u.metadata(best)})
 	if err != nil {
-		return Parity{}, err
+		return nil, Parity{}, err
 	}
 	u.preprocess.Attach(m)
 	b, err := m.Encode()
 	if err != nil {
-		return Parity{}, err
+		return nil, Parity{}, err
 	}
 	parity, err := u.verify(ctx, path, b)
 	if err != nil {
-		return parity, err
+		return nil, parity, err
 	}
 	if !parity.ok() {
-		return parity, fmt.Errorf("pipeline: the exported student does not agree with the trained one in ONNX Runtime (%v), so %s was not written; this is a fault of the export, please report it with the run's config.yaml", parity, path)
+		return nil, parity, fmt.Errorf("pipeline: the exported student does not agree with the trained one in ONNX Runtime (%v), so %s was not written; this is a fault of the export, please report it with the run's config.yaml", parity, path)
 	}
-	return parity, writeFile(path, b)
+	return b, parity, nil
 }
 
 // metadata is what the student's file says of itself. Nothing in it depends on
 // the time or the machine.
-func (u *run) metadata(p Progress) []onnx.KeyValue {
+func (u *run) metadata(c chosen) []onnx.KeyValue {
 	classes, _ := json.Marshal(u.data.Classes) // a list of strings always encodes
 	meta := []onnx.KeyValue{
 		{Key: MetaClasses, Value: string(classes)},
 		{Key: MetaStudent, Value: u.model.Name()},
-		{Key: MetaConfig, Value: p.ConfigHash},
+		{Key: MetaConfig, Value: c.ConfigHash},
 		{Key: MetaSeed, Value: fmt.Sprint(u.config.Training.Seed)},
-		{Key: MetaValidation, Value: fmt.Sprintf("%.4f", p.BestTop1)},
+		{Key: MetaValidation, Value: fmt.Sprintf("%.4f", c.Top1)},
 	}
-	if p.TeacherSHA256 != "" {
-		meta = append(meta, onnx.KeyValue{Key: MetaTeacher, Value: p.TeacherSHA256})
+	if c.TeacherSHA256 != "" {
+		meta = append(meta, onnx.KeyValue{Key: MetaTeacher, Value: c.TeacherSHA256})
 	}
 	if u.options.Version != "" {
 		meta = append(meta, onnx.KeyValue{Key: MetaVersion, Value: u.options.Version})
@@ -156,7 +234,7 @@ func (u *run) metadata(p Progress) []onnx.KeyValue {
 // verify opens the encoded student as a teacher, in a file beside path, and
 // compares it with the trained one on validation samples.
 func (u *run) verify(ctx context.Context, path string, encoded []byte) (Parity, error) {
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".verify-*")
+	dir, err := os.MkdirTemp(filepath.Dir(path), verifyFolder+"*")
 	if err != nil {
 		return Parity{}, fmt.Errorf("pipeline: %s cannot be written: %w", path, err)
 	}
@@ -236,7 +314,10 @@ func abs(v float32) float64 {
 // finish exports the best student, tests it once and writes the final line.
 func (t *trainer) finish(ctx context.Context) (*FinalMetrics, error) {
 	path := t.folder.Student()
-	parity, err := t.export(ctx, t.folder, path, t.progress)
+	b, parity, err := t.export(ctx, t.folder, path, t.progress)
+	if err == nil {
+		err = writeFile(path, b)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -249,19 +330,11 @@ func (t *trainer) finish(ctx context.Context) (*FinalMetrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("pipeline: %w", err)
-	}
-	sha, err := teachers.Hash(path)
-	if err != nil {
-		return nil, err
-	}
 	final := &FinalMetrics{
 		Final: true, BestEpoch: t.progress.BestEpoch, ValTop1: t.progress.BestTop1,
 		TestTop1: test, TestSamples: t.data.Test.Len(), Parity: parity,
-		Parameters: params, MACs: macs, Bytes: info.Size(), TeacherVal: t.teacherTop1,
-		Seconds: t.progress.Seconds, TrainSamples: t.data.Train.Len(), StudentSHA256: sha,
+		Parameters: params, MACs: macs, Bytes: int64(len(b)), TeacherVal: t.teacherTop1,
+		Seconds: t.progress.Seconds, TrainSamples: t.data.Train.Len(), StudentSHA256: contentHash(b),
 	}
 	if err := t.folder.writeMetrics(t.epochs, final); err != nil {
 		return nil, err

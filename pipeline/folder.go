@@ -1,16 +1,16 @@
 package pipeline
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
+	"github.com/onnxdistill/onnxdistill/pipeline/lock"
 )
 
 // Folder is a run folder: everything one training run reads and writes.
@@ -38,69 +38,238 @@ func (f Folder) Student() string { return f.file("student.onnx") }
 
 func (f Folder) file(name string) string { return filepath.Join(string(f), name) }
 
-// EpochMetrics is a line of metrics.jsonl: what one epoch did.
-type EpochMetrics struct {
-	Epoch           int                `json:"epoch"` // from 1
-	LearningRate    float64            `json:"lr"`    // of the epoch's last step
-	Loss            map[string]float64 `json:"loss"`  // mean of each term, unweighted, and of their weighted "total"
-	TrainTop1       float64            `json:"train_top1"`
-	ValTop1         float64            `json:"val_top1"`
-	Seconds         float64            `json:"seconds"` // of training, without validation
-	ImagesPerSecond float64            `json:"images_per_second"`
+// files are all that a run writes into its folder.
+func (f Folder) files() []string {
+	return []string{f.Config(), f.Architecture(), f.Metrics(), f.Checkpoint(), f.Best(), f.Student()}
 }
 
-// FinalMetrics is the last line of metrics.jsonl of a finished run.
-type FinalMetrics struct {
-	Final         bool    `json:"final"` // true
-	BestEpoch     int     `json:"best_epoch"`
-	ValTop1       float64 `json:"val_top1"`  // of the best epoch
-	TestTop1      float64 `json:"test_top1"` // of student.onnx in ONNX Runtime; the only use of the test set
-	TestSamples   int     `json:"test_samples"`
-	Parity        Parity  `json:"parity"`
-	Parameters    int64   `json:"parameters"`
-	MACs          int64   `json:"macs"`
-	Bytes         int64   `json:"bytes"`
-	TeacherVal    float64 `json:"teacher_val_top1,omitempty"`
-	Seconds       float64 `json:"seconds"` // of all epochs together
-	TrainSamples  int     `json:"train_samples"`
-	StudentSHA256 string  `json:"student_sha256"`
+// holding is a run folder that is this process's alone.
+type holding struct {
+	folder Folder
+	lock   *lock.Lock
+	made   bool // by hold
 }
 
-// free returns an error when the folder holds a run.
-func (f Folder) free() error {
-	if _, err := os.Stat(f.Config()); err == nil {
-		return fmt.Errorf("pipeline: %s holds a run already; go on with it (--resume) or choose another folder with --out", string(f))
+// hold takes the folder for this process alone, makes it where it is missing and
+// sweeps out what writes that were cut short have left in it.
+func (f Folder) hold(r Reporter) (*holding, error) {
+	h := &holding{folder: f}
+	_, err := os.Stat(string(f))
+	h.made = errors.Is(err, fs.ErrNotExist)
+	if err := os.MkdirAll(string(f), 0o755); err != nil {
+		return nil, fmt.Errorf("pipeline: run folder: %w", err)
+	}
+	if h.lock, err = lock.Acquire(string(f)); err != nil {
+		return nil, fmt.Errorf("pipeline: %w", err)
+	}
+	if before, was := h.lock.Abandoned(string(f)); was {
+		say(r, "the run in %s was left by %v, which is gone", f, before)
+	}
+	return h, f.sweep()
+}
+
+// holdFor takes the folder where path is its student.onnx, and nothing where path
+// lies elsewhere. A run's other files are not to be written.
+func (f Folder) holdFor(path string, r Reporter) (*holding, error) {
+	for _, file := range append(f.files(), f.file(lock.Name)) {
+		if !samePath(path, file) {
+			continue
+		}
+		if file == f.Student() {
+			return f.hold(r)
+		}
+		return nil, fmt.Errorf("pipeline: %s is a file of the run itself; choose another name with --out", path)
+	}
+	return new(holding), nil
+}
+
+// samePath reports whether two paths name one file, whether it is there or not.
+func samePath(a, b string) bool {
+	if filepath.Base(a) != filepath.Base(b) {
+		return false
+	}
+	x, errX := os.Stat(filepath.Dir(a))
+	y, errY := os.Stat(filepath.Dir(b))
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+// release gives the folder back; one that was made and stayed empty is removed.
+func (h *holding) release() {
+	if h.lock == nil {
+		return
+	}
+	h.lock.Release() // a lock file that cannot be removed locks nothing
+	if h.made {
+		os.Remove(string(h.folder)) // which fails where the run has begun
+	}
+}
+
+// verifyFolder is the beginning of the names of the folders in which exported
+// students are tried.
+const verifyFolder = ".verify-"
+
+// sweep removes what a killed process leaves of files that it was writing: those
+// of a run's names behind a dot and before a number, and folders of exports.
+func (f Folder) sweep() error {
+	entries, err := os.ReadDir(string(f))
+	if err != nil {
+		return fmt.Errorf("pipeline: run folder: %w", err)
+	}
+	for _, e := range entries {
+		if !f.leftover(e.Name()) {
+			continue
+		}
+		if err := os.RemoveAll(f.file(e.Name())); err != nil {
+			return fmt.Errorf("pipeline: run folder: %w", err)
+		}
 	}
 	return nil
 }
 
-// begin begins a run: it makes the folder and saves the configuration and,
-// where the student's network is from a file, that.
-func (f Folder) begin(c Config, architecture *onnx.Model) error {
-	if err := os.MkdirAll(string(f), 0o755); err != nil {
-		return fmt.Errorf("pipeline: run folder: %w", err)
+func (f Folder) leftover(name string) bool {
+	number := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+	if rest, ok := strings.CutPrefix(name, verifyFolder); ok {
+		return number(rest)
 	}
-	if architecture != nil {
-		if err := architecture.WriteFile(f.Architecture()); err != nil {
-			return fmt.Errorf("pipeline: run folder: %w", err)
+	for _, file := range f.files() {
+		if rest, ok := strings.CutPrefix(name, "."+filepath.Base(file)); ok && number(rest) {
+			return true
 		}
 	}
+	return false
+}
+
+// free returns an error unless a run may begin in the folder: it holds none, or
+// one that never came to a checkpoint, or any run that may be overwritten. Files
+// that no run wrote are never given up.
+func (f Folder) free(overwrite bool) error {
+	if _, err := os.Stat(f.Config()); errors.Is(err, fs.ErrNotExist) {
+		for _, file := range f.files() {
+			if _, err := os.Lstat(file); err == nil {
+				return fmt.Errorf("pipeline: %s has a file %s and no config.yaml, so it is not a run's; move it away or choose another folder", f, filepath.Base(file))
+			}
+		}
+		return nil
+	}
+	if _, err := ReadConfig(f.Config()); err != nil {
+		return fmt.Errorf("pipeline: %s has a config.yaml that is not a run's; choose another folder: %w", f, err)
+	}
+	if overwrite || !f.begun() {
+		return nil
+	}
+	return fmt.Errorf("pipeline: %s holds a run already; go on with it (--resume), begin anew (--overwrite) or choose another folder with --out", f)
+}
+
+// begun reports whether there is anything in the folder that a run has learned.
+// Metrics of one epoch without a checkpoint are those of a run that was killed
+// between writing one and the other.
+func (f Folder) begun() bool {
+	if _, err := os.Lstat(f.Checkpoint()); !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	epochs, final, err := f.readMetrics()
+	return err != nil || final != nil || len(epochs) > 1
+}
+
+// clear removes what a run has written, but not its configuration.
+func (f Folder) clear() error {
+	for _, file := range []string{f.Student(), f.Checkpoint(), f.Best(), f.Metrics()} {
+		if err := remove(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove removes a file of an earlier run that may be there.
+func remove(file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("pipeline: removing an earlier run: %w", err)
+	}
+	return nil
+}
+
+// begin begins a run in place of one that may be there: it saves the
+// configuration and, where the student's network is from a file, that.
+func (f Folder) begin(c Config, architecture *onnx.Model) error {
+	if err := f.clear(); err != nil {
+		return err
+	}
+	if err := remove(f.Architecture()); err != nil { // before there is a configuration that it does not belong to
+		return err
+	}
+	// The configuration says that the folder is a run's, so it comes first.
+	if err := f.writeConfig(c); err != nil {
+		return err
+	}
+	if architecture == nil {
+		return nil
+	}
+	if err := architecture.WriteFile(f.Architecture()); err != nil {
+		return fmt.Errorf("pipeline: run folder: %w", err)
+	}
+	return nil
+}
+
+// settingsComment begins the line in config.yaml that identifies its settings.
+const settingsComment = "# settings "
+
+func (f Folder) writeConfig(c Config) error {
 	b, err := c.YAML()
 	if err != nil {
 		return fmt.Errorf("pipeline: %w", err)
 	}
-	return writeFile(f.Config(), b)
+	hash, err := c.settingsHash()
+	if err != nil {
+		return err
+	}
+	return writeFile(f.Config(), append(b, settingsComment+hash+"\n"...))
 }
 
+// readConfig reads the configuration of the run, which must be the one it began
+// with, paths and resources apart.
 func (f Folder) readConfig() (Config, error) {
-	c, err := ReadConfig(f.Config())
+	b, err := readConfigFile(f.Config())
 	if errors.Is(err, fs.ErrNotExist) {
-		return c, fmt.Errorf("pipeline: %s is not a run folder: it has no config.yaml; name the folder given to distill train --out", string(f))
+		return Config{}, fmt.Errorf("pipeline: %s is not a run folder: it has no config.yaml; name the folder given to distill train --out", f)
 	}
 	if err != nil {
-		return c, err
+		return Config{}, err
 	}
-	return c, c.Validate()
+	c, err := ParseConfig(b)
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", f.Config(), err)
+	}
+	return c, f.checkSettings(c, b)
+}
+
+// move writes down where data and teacher lie when that is not where they were.
+func (f Folder) move(was, is Config) error {
+	if was.Data.Path == is.Data.Path && was.Teacher.Path == is.Teacher.Path {
+		return nil
+	}
+	was.Data.Path, was.Teacher.Path = is.Data.Path, is.Teacher.Path
+	return f.writeConfig(was)
+}
+
+// finished returns the result of a run that is finished, and else nil. It is an
+// error when student.onnx is not the file that the run ended with.
+func (f Folder) finished() (*FinalMetrics, error) {
+	_, final, err := f.readMetrics()
+	if err != nil || final == nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(f.Student())
+	if err == nil && contentHash(b) != final.StudentSHA256 {
+		err = fmt.Errorf("%s is not the file that the run ended with", f.Student())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pipeline: %w; write it again with: distill export --overwrite --out %s %s", err, f.Student(), f)
+	}
+	return final, nil
 }
 
 // writeFile replaces path by b in one step: a reader sees the old file or the
@@ -110,47 +279,4 @@ func writeFile(path string, b []byte) error {
 		return fmt.Errorf("pipeline: writing %s: %w", path, err)
 	}
 	return nil
-}
-
-// readMetrics returns the epochs in metrics.jsonl and, of a finished run, the
-// final line.
-func (f Folder) readMetrics() ([]EpochMetrics, *FinalMetrics, error) {
-	b, err := os.ReadFile(f.Metrics())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("pipeline: %w", err)
-	}
-	var epochs []EpochMetrics
-	for i, line := range bytes.Split(bytes.TrimSpace(b), []byte("\n")) {
-		var final FinalMetrics
-		if json.Unmarshal(line, &final) == nil && final.Final {
-			return epochs, &final, nil
-		}
-		var e EpochMetrics
-		if err := json.Unmarshal(line, &e); err != nil || e.Epoch != i+1 {
-			return nil, nil, fmt.Errorf("pipeline: %s, line %d is not the metrics of epoch %d; restore the file or start a new run", f.Metrics(), i+1, i+1)
-		}
-		epochs = append(epochs, e)
-	}
-	return epochs, nil, nil
-}
-
-// writeMetrics replaces metrics.jsonl by the given epochs and, when not nil,
-// the final line.
-func (f Folder) writeMetrics(epochs []EpochMetrics, final *FinalMetrics) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	for _, e := range epochs {
-		if err := enc.Encode(e); err != nil {
-			return fmt.Errorf("pipeline: metrics of epoch %d: %w", e.Epoch, err)
-		}
-	}
-	if final != nil {
-		if err := enc.Encode(final); err != nil {
-			return fmt.Errorf("pipeline: final metrics: %w", err)
-		}
-	}
-	return writeFile(f.Metrics(), b.Bytes())
 }

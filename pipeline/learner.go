@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -28,6 +29,10 @@ var (
 	_ engine.Network[*Sample] = (*Learner)(nil)
 	_ engine.Network[*Sample] = (*Scorer)(nil)
 )
+
+// errDiverged is wrapped by the errors of a Learner whose loss or gradients are
+// not finite.
+var errDiverged = errors.New("pipeline: training has diverged; lower training.learning_rate, or clip gradients with training.clip_norm 1")
 
 // Learner trains a student: a graph of network, objective and gradients for
 // one batch size, the machine that runs it, and the optimiser.
@@ -240,7 +245,7 @@ func (l *Learner) Compute(s *Sample, _ bool) (engine.Output, error) {
 		Terms:  l.reported,
 	}
 	if math.IsNaN(out.Loss) || math.IsInf(out.Loss, 0) {
-		return out, fmt.Errorf("pipeline: the loss is %v (%s); a lower training.learning_rate, or training.clip_norm 1, usually helps", out.Loss, formatTerms(l.reported))
+		return out, fmt.Errorf("%w: the loss is %v (%s)", errDiverged, out.Loss, formatTerms(l.reported))
 	}
 	return out, nil
 }
@@ -274,7 +279,9 @@ func (l *Learner) setSignals(s *teachers.Signals) error {
 // statistics the step computed.
 func (l *Learner) Update(lr float64) error {
 	l.optimizer.SetLR(lr)
-	if err := l.optimizer.Step(l.gradients); err != nil {
+	if err := l.optimizer.Step(l.gradients); errors.Is(err, optim.ErrNonFinite) {
+		return fmt.Errorf("%w: %w", errDiverged, err)
+	} else if err != nil {
 		return err
 	}
 	return l.model.Apply(l.graph.Updates)

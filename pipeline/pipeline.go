@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
+	"time"
 
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
@@ -22,7 +22,17 @@ type Options struct {
 	Data     *data.Set               // used in place of Config.Data.Path; nil opens that
 	Hooks    []engine.Hooks[*Sample] // called at each point of the loop before the trainer's own
 	Version  string                  // of the program, for the student's metadata; empty leaves it out
-	Cache    string                  // for Resume: in place of ResourcesConfig.Cache; empty keeps that
+
+	// For Resume and Export, which take the rest from the run folder. Data and
+	// teacher may have moved: their content decides, not where they lie.
+	DataPath    string // in place of DataConfig.Path; empty keeps that
+	TeacherPath string // in place of TeacherConfig.Path; empty keeps that
+	Cache       string // in place of ResourcesConfig.Cache; empty keeps that
+	Threads     int    // in place of ResourcesConfig.Threads; 0 keeps that
+
+	// Overwrite lets Train begin anew in a folder that holds a run, whose files
+	// are then removed, and Export replace a file.
+	Overwrite bool
 
 	// Profile is the file that tells at the end, as a table, where the time of
 	// the training steps went; a second one with .pb.gz added to its name does
@@ -33,17 +43,41 @@ type Options struct {
 	// how much the process took at most.
 	Verbose bool
 
-	from Folder // the run that is taken up; empty for a new one
+	from    Folder // the run that is taken up; empty for a new one
+	restart bool   // it begins again, as it has come to no checkpoint
+}
+
+func (o Options) reporter() Reporter {
+	if o.Reporter == nil {
+		return Silent{}
+	}
+	return o.Reporter
+}
+
+// over puts the options in place of what a run's configuration says.
+func (o Options) over(c *Config) {
+	c.Data.Path = cmp.Or(o.DataPath, c.Data.Path)
+	if c.Teacher.Path != "" { // a student that learned alone goes on alone
+		c.Teacher.Path = cmp.Or(o.TeacherPath, c.Teacher.Path)
+	}
+	c.Resources.Cache = cmp.Or(o.Cache, c.Resources.Cache)
+	c.Resources.Threads = cmp.Or(o.Threads, c.Resources.Threads)
 }
 
 // Train distils a student as c says and leaves it, with all that is needed to
-// go on or to do it again, in the run folder. A folder that holds a run is
-// refused; see Resume.
+// go on or to do it again, in the run folder. A folder that another process uses
+// is refused, and one that holds a run unless Options.Overwrite is set; see
+// Resume. A run that has not come to its first checkpoint may be begun again.
 func Train(ctx context.Context, c Config, folder Folder, o Options) (*FinalMetrics, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if err := folder.free(); err != nil {
+	h, err := folder.hold(o.reporter())
+	if err != nil {
+		return nil, err
+	}
+	defer h.release()
+	if err := folder.free(o.Overwrite); err != nil {
 		return nil, err
 	}
 	u, err := prepare(ctx, c, o)
@@ -52,32 +86,55 @@ func Train(ctx context.Context, c Config, folder Folder, o Options) (*FinalMetri
 	}
 	defer u.close()
 	if err := folder.begin(u.config, u.studentONNX); err != nil {
-		return nil, err
+		return nil, stopped(err, folder)
 	}
-	return u.train(ctx, folder, Progress{ConfigHash: u.hash, TeacherSHA256: u.teacherSHA}, nil)
+	return u.begin(ctx, folder)
 }
 
 // Resume goes on with the run in folder. The student will be the one that an
-// uninterrupted run would have given, byte for byte. Of a finished run it
-// returns the result.
+// uninterrupted run would have given, byte for byte. A run that has not come to
+// its first checkpoint begins again. Of a finished run it returns the result.
 func Resume(ctx context.Context, folder Folder, o Options) (*FinalMetrics, error) {
-	c, err := folder.readConfig()
+	if _, err := folder.readConfig(); err != nil {
+		return nil, err
+	}
+	if final, err := folder.finished(); err != nil || final != nil {
+		return final, err
+	}
+	h, err := folder.hold(o.reporter())
 	if err != nil {
 		return nil, err
 	}
-	if _, final, err := folder.readMetrics(); err != nil || final != nil {
+	defer h.release()
+	// Another process may have gone on with the run until now.
+	saved, err := folder.readConfig()
+	if err != nil {
+		return nil, err
+	}
+	if final, err := folder.finished(); err != nil || final != nil {
 		return final, err
 	}
-	c.Resources.Cache = cmp.Or(o.Cache, c.Resources.Cache)
-	o.from = folder
+	c := saved
+	o.over(&c)
+	o.from, o.restart = folder, !folder.begun()
 	u, err := prepare(ctx, c, o)
 	if err != nil {
 		return nil, err
 	}
 	defer u.close()
+	if o.restart {
+		say(u.reporter, "the run in %s has come to no checkpoint; it begins again", folder)
+		if err := folder.clear(); err != nil {
+			return nil, err
+		}
+		return u.begin(ctx, folder)
+	}
 	progress, epochs, err := u.restore(folder)
 	if err != nil {
 		return nil, err
+	}
+	if err := folder.move(saved, u.config); err != nil {
+		return nil, stopped(err, folder)
 	}
 	say(u.reporter, "resuming after epoch %d, batch %d", progress.Epoch, progress.Batch)
 	return u.train(ctx, folder, progress, epochs)
@@ -107,6 +164,11 @@ func prepare(ctx context.Context, c Config, o Options) (*run, error) {
 	return u, nil
 }
 
+// begin trains from the first step.
+func (u *run) begin(ctx context.Context, folder Folder) (*FinalMetrics, error) {
+	return u.train(ctx, folder, Progress{ConfigHash: u.hash, TeacherSHA256: u.teacherSHA, Begun: u.origin()}, nil)
+}
+
 // train runs the epochs that are left and finishes: the best student by
 // validation is exported, verified in ONNX Runtime and tested.
 func (u *run) train(ctx context.Context, folder Folder, p Progress, epochs []EpochMetrics) (*FinalMetrics, error) {
@@ -115,7 +177,7 @@ func (u *run) train(ctx context.Context, folder Folder, p Progress, epochs []Epo
 	}
 	u.plan(p.Epoch, p.Step)
 	defer u.account()
-	t := &trainer{run: u, folder: folder, progress: p, epochs: epochs}
+	t := &trainer{run: u, folder: folder, progress: p, epochs: epochs, saved: time.Now()}
 	state := &engine.State[*Sample]{
 		Network: u.learner, Iterator: u.samples,
 		MaxEpoch: u.config.Training.Epochs, Epoch: p.Epoch, Batch: p.Batch, T: p.Step,
@@ -128,7 +190,7 @@ func (u *run) train(ctx context.Context, folder Folder, p Progress, epochs []Epo
 	err := e.Train(ctx, state)
 	if errors.Is(err, engine.ErrInterrupted) {
 		if err := t.save(state); err != nil {
-			return nil, err
+			return nil, stopped(err, folder)
 		}
 		return nil, fmt.Errorf("%w after epoch %d, batch %d; saved in %s; go on with: distill train --resume --out %s",
 			ErrInterrupted, state.Epoch, state.Batch, folder, folder)
@@ -137,8 +199,20 @@ func (u *run) train(ctx context.Context, folder Folder, p Progress, epochs []Epo
 	if err == nil {
 		final, err = t.finish(ctx)
 	}
-	if errors.Is(err, syscall.ENOSPC) {
-		err = fmt.Errorf("%w; make room and go on from the last checkpoint with: distill train --resume --out %s", err, folder)
+	return final, stopped(err, folder)
+}
+
+// stopped adds to an error that ended a run what to do about it.
+func stopped(err error, folder Folder) error {
+	switch {
+	case err == nil:
+		return nil
+	case full(err):
+		return fmt.Errorf("%w; make room and go on with: distill train --resume --out %s", err, folder)
+	case errors.Is(err, errDiverged) && !folder.begun():
+		return fmt.Errorf("%w; nothing is saved yet, so the same command with another --lr may use --out %s again", err, folder)
+	case errors.Is(err, errDiverged):
+		return fmt.Errorf("%w; begin anew with --overwrite, or export the best student so far with: distill export %s", err, folder)
 	}
-	return final, err
+	return err
 }

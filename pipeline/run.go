@@ -2,8 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"iter"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/student"
 	"github.com/onnxdistill/onnxdistill/student/optim"
@@ -59,10 +58,9 @@ type run struct {
 }
 
 func newRun(c Config, o Options) *run {
-	if o.Reporter == nil {
-		o.Reporter = Silent{}
-	}
-	return &run{config: c, options: o, reporter: o.Reporter}
+	u := &run{config: c, options: o, reporter: o.reporter()}
+	u.bindThreads()
+	return u
 }
 
 func (u *run) close() {
@@ -115,7 +113,7 @@ func (u *run) makeStudent(ctx context.Context) error {
 	if u.normalizer, err = u.preprocess.Normalizer(u.data.C); err != nil {
 		return fmt.Errorf("student.preprocess: %w", err)
 	}
-	if c := u.config.Student; c.keeps() && c.UnfoldBatchNorm && u.options.from == "" {
+	if c := u.config.Student; c.keeps() && c.UnfoldBatchNorm && (u.options.from == "" || u.options.restart) {
 		if err := u.settleNormalisations(ctx); err != nil {
 			return err
 		}
@@ -183,22 +181,6 @@ func (u *run) makeLearner(context.Context) error {
 	u.closers = append(u.closers, u.scorer)
 	u.hash, err = u.configHash()
 	return err
-}
-
-// configHash identifies what decides the student: the resolved Config with
-// content in place of paths, and without the resources.
-func (u *run) configHash() (string, error) {
-	c := u.config
-	c.Data.Path, c.Teacher.Path, c.Resources = u.data.Fingerprint, u.teacherSHA, ResourcesConfig{}
-	if c.Student.IsFile() {
-		c.Student.Architecture = u.studentSHA
-	}
-	b, err := c.YAML()
-	if err != nil {
-		return "", fmt.Errorf("pipeline: hashing the configuration: %w", err)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), nil
 }
 
 func newOptimizer(t TrainingConfig, m *student.Model) (optim.Optimizer, error) {
@@ -315,13 +297,15 @@ func (u *run) plan(epoch, taken int) {
 
 // restore takes up a run where its checkpoint left it.
 func (u *run) restore(folder Folder) (Progress, []EpochMetrics, error) {
-	p, err := readCheckpoint(folder.Checkpoint(), u.model, u.optimizer)
+	f, p, err := readCheckpoint(folder.Checkpoint())
 	if err != nil {
 		return p, nil, err
 	}
-	if p.ConfigHash != u.hash {
-		return p, nil, fmt.Errorf("pipeline: %s was started with another configuration, teacher or data set than %s names now; restore them or start a new run with another --out",
-			folder, folder.Config())
+	if err := u.checkOrigin(folder, p); err != nil {
+		return p, nil, err
+	}
+	if err := restoreCheckpoint(folder.Checkpoint(), f, u.model, u.optimizer); err != nil {
+		return p, nil, err
 	}
 	epochs, _, err := folder.readMetrics()
 	if err != nil {
@@ -330,7 +314,29 @@ func (u *run) restore(folder Folder) (Progress, []EpochMetrics, error) {
 	if len(epochs) < p.Epoch {
 		return p, nil, fmt.Errorf("pipeline: %s tells of %d epochs, the checkpoint of %d; restore the file or start a new run", folder.Metrics(), len(epochs), p.Epoch)
 	}
+	if p.Format == 0 {
+		say(u.reporter, "the run in %s is an earlier version's, whose files have no checksum; they are taken as they are, and get one", folder)
+		if err := u.modernise(folder, &p); err != nil {
+			return p, nil, err
+		}
+	}
 	return p, epochs[:p.Epoch], nil
+}
+
+// modernise gives the best student of an earlier version's run its checksum, and
+// the checkpoint that will be written what that version left out.
+func (u *run) modernise(folder Folder, p *Progress) error {
+	if p.BestEpoch > 0 {
+		best, err := safetensors.Read(folder.Best())
+		if err != nil {
+			return err
+		}
+		if err := sealBest(folder.Best(), best.Tensors, p.chosen()); err != nil {
+			return stopped(err, folder)
+		}
+	}
+	p.Format, p.Begun = checkpointFormat, u.origin()
+	return nil
 }
 
 // formatCount writes 174938 as "174.9 k".

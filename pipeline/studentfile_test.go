@@ -109,7 +109,7 @@ func TestARunGoesOnWithTheFileItBeganWith(t *testing.T) {
 	if err := os.Remove(folder.Metrics()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Resume(t.Context(), folder, o); err == nil || !strings.Contains(err.Error(), "another configuration, teacher or data set") {
+	if _, err := Resume(t.Context(), folder, o); err == nil || !strings.Contains(err.Error(), "architecture.onnx holds another network") {
 		t.Errorf("with another file: got error %v", err)
 	}
 }

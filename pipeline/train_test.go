@@ -260,23 +260,30 @@ func TestResumeRefusesWhatIsNotItsRun(t *testing.T) {
 	if _, err := Train(ctx, c, folder, interrupted); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
+	config := read(t, folder.Config())
 	for _, k := range []struct {
 		name  string
 		spoil func(t *testing.T)
 		want  string
 	}{
 		{"a changed configuration", func(t *testing.T) {
-			b := bytes.Replace(read(t, folder.Config()), []byte("temperature: 4"), []byte("temperature: 5"), 1)
+			b := bytes.Replace(config, []byte("temperature: 4"), []byte("temperature: 5"), 1)
 			if err := os.WriteFile(folder.Config(), b, 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}, "another configuration"},
+		}, "another configuration than the run began with: loss.temperature is 5, was 4"},
+		{"a changed configuration that does not say so", func(t *testing.T) {
+			b, _, _ := bytes.Cut(config, []byte(settingsComment))
+			b = bytes.Replace(b, []byte("temperature: 4"), []byte("temperature: 5"), 1)
+			if err := os.WriteFile(folder.Config(), b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, "another configuration: loss.temperature is 5, was 4"},
 		{"a truncated checkpoint", func(t *testing.T) {
-			if err := os.Truncate(folder.Checkpoint(), 1000); err != nil {
+			if err := errors.Join(os.WriteFile(folder.Config(), config, 0o644), os.Truncate(folder.Checkpoint(), 1000)); err != nil {
 				t.Fatal(err)
 			}
 		}, "checkpoint.safetensors"},
-		{"a missing checkpoint", func(t *testing.T) { os.Remove(folder.Checkpoint()) }, "there is no checkpoint"},
 		{"a missing run", func(t *testing.T) { os.Remove(folder.Config()) }, "is not a run folder"},
 	} {
 		k.spoil(t)

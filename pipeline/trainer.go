@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
 	"github.com/onnxdistill/onnxdistill/pipeline/engine"
 )
 
@@ -21,8 +20,9 @@ type trainer struct {
 	progress Progress
 	epochs   []EpochMetrics
 
-	mark time.Time // since when the epoch's time is not yet counted
-	tell func(done int, status string)
+	saved time.Time // the last checkpoint, or the start
+	mark  time.Time // since when the epoch's time is not yet counted
+	tell  func(done int, status string)
 }
 
 func (t *trainer) hooks(ctx context.Context) engine.Hooks[*Sample] {
@@ -49,9 +49,14 @@ func (t *trainer) startEpoch(s *engine.State[*Sample]) error {
 // setRates sets what changes from step to step.
 func (t *trainer) setRates(s *engine.State[*Sample]) error {
 	total := s.MaxEpoch * t.batches
-	s.LR = t.schedule.LR(s.T, total)
+	s.LR = t.rate(s, s.T)
 	t.learner.SetAttention(decayed(t.config.Loss.Attention.Decay, s.T, total))
 	return nil
+}
+
+// rate is the learning rate of a step, counted from 0 over all epochs.
+func (t *trainer) rate(s *engine.State[*Sample], step int) float64 {
+	return t.schedule.LR(step, s.MaxEpoch*t.batches)
 }
 
 // decayed is the share of the attention weight that is left at a step. The
@@ -90,6 +95,9 @@ func (t *trainer) updated(s *engine.State[*Sample]) error {
 	t.progress.EpochTime += now.Sub(t.mark).Seconds()
 	t.mark = now
 	t.tell(s.Batch, fmt.Sprintf("loss %.3f", s.Output.Loss))
+	if s.Batch < t.batches && now.Sub(t.saved) >= t.config.Resources.checkpointEvery() {
+		return t.save(s) // at the epoch's end endEpoch does
+	}
 	return nil
 }
 
@@ -103,7 +111,8 @@ func (t *trainer) endEpoch(ctx context.Context, s *engine.State[*Sample]) error 
 	p := &t.progress
 	p.Seconds += p.EpochTime
 	m := EpochMetrics{
-		Epoch: s.Epoch, LearningRate: s.LR, Loss: map[string]float64{},
+		// Of a run taken up between an epoch's last step and its end, s has no rate.
+		Epoch: s.Epoch, LearningRate: t.rate(s, s.T-1), Loss: map[string]float64{},
 		TrainTop1: p.Train.Value(), ValTop1: top1,
 		Seconds: p.EpochTime, ImagesPerSecond: float64(p.Train.Samples) / p.EpochTime,
 	}
@@ -112,7 +121,7 @@ func (t *trainer) endEpoch(ctx context.Context, s *engine.State[*Sample]) error 
 	}
 	if top1 > p.BestTop1 || p.BestEpoch == 0 {
 		p.BestTop1, p.BestEpoch = top1, s.Epoch
-		if err := safetensors.Write(t.folder.Best(), &safetensors.File{Tensors: t.model.Tensors()}); err != nil {
+		if err := sealBest(t.folder.Best(), t.model.Tensors(), p.chosen()); err != nil {
 			return err
 		}
 	}
@@ -128,6 +137,7 @@ func (t *trainer) endEpoch(ctx context.Context, s *engine.State[*Sample]) error 
 // save writes the checkpoint from which Resume goes on.
 func (t *trainer) save(s *engine.State[*Sample]) error {
 	t.progress.Epoch, t.progress.Batch, t.progress.Step = s.Epoch, s.Batch, s.T
+	t.saved = time.Now()
 	return writeCheckpoint(t.folder.Checkpoint(), t.model, t.optimizer, t.progress)
 }
 
