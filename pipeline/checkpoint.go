@@ -94,7 +94,7 @@ func readCheckpoint(path string) (*safetensors.File, Progress, error) {
 	var p Progress
 	f, err := safetensors.Read(path)
 	if err != nil {
-		return nil, p, fmt.Errorf("pipeline: %w; restore the file, or begin anew (--overwrite)", err)
+		return nil, p, fmt.Errorf("pipeline: %w; restore the file, or begin a new run", err)
 	}
 	if err := json.Unmarshal([]byte(f.Metadata[progressKey]), &p); err != nil {
 		return nil, p, fmt.Errorf("pipeline: %s is not a checkpoint of a run: its %q is unreadable: %w", path, progressKey, err)
@@ -103,7 +103,7 @@ func readCheckpoint(path string) (*safetensors.File, Progress, error) {
 		return nil, p, fmt.Errorf("pipeline: %s has format %d, this program knows up to %d; go on with a newer one", path, p.Format, checkpointFormat)
 	}
 	if p.Format > 0 && (!f.Sealed || p.Begun == nil) {
-		return nil, p, fmt.Errorf("pipeline: %s has lost its checksum, so it is damaged; restore the file, or begin anew (--overwrite)", path)
+		return nil, p, fmt.Errorf("pipeline: %s has lost its checksum, so it is damaged; restore the file, or begin a new run", path)
 	}
 	return f, p, nil
 }

@@ -163,8 +163,7 @@ func (e *ExportConfig) SetOpset(opset int64) {
 }
 
 // ResourcesConfig bounds what a run takes. It does not change the student,
-// except through the number of threads, which fixes the order of sums, and
-// through TeacherConfig.Precision where that is left open.
+// except through TeacherConfig.Precision where that is left open.
 type ResourcesConfig struct {
 	// Cache is the folder in which the teacher's signals are recorded, to be
 	// replayed in later epochs and runs: some 2 bytes for each number of the

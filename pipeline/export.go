@@ -123,9 +123,9 @@ func place(path string, b []byte, overwrite bool) error {
 			return nil
 		}
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("pipeline: %s is no file that could be replaced; choose another name with --out", path)
+		return fmt.Errorf("pipeline: %s is no file that could be replaced; choose another name", path)
 	}
-	return fmt.Errorf("pipeline: %s is there and is not this student; replace it with --overwrite, or choose another name with --out", path)
+	return fmt.Errorf("pipeline: %s is there and is not this student; replace it with Options.Overwrite, or choose another name", path)
 }
 
 // openExported opens what an export needs of a run and checks that it is the one
@@ -142,7 +142,7 @@ func (u *run) openExported(ctx context.Context, folder Folder) (Progress, error)
 		return p, fmt.Errorf("pipeline: %s has not finished an epoch, so there is no student to export; go on with: distill train --resume --out %s", folder, folder)
 	}
 	if u.dataGone() && p.Begun != nil {
-		warn(u.reporter, "%s is not there; the exported student is compared with the trained one on noise (--data says where the images are)", u.config.Data.Path)
+		warn(u.reporter, "%s is not there; the exported student is compared with the trained one on noise (Options.DataPath says where the images are)", u.config.Data.Path)
 		u.data, err = noise(p.Begun)
 	} else {
 		err = u.openData(ctx)
@@ -322,6 +322,10 @@ func (t *trainer) finish(ctx context.Context) (*FinalMetrics, error) {
 		return nil, err
 	}
 	say(t.reporter, "export   %s: %s", path, parity)
+	doubt, err := t.doubt(ctx) // of the best student, which export has loaded
+	if err != nil {
+		return nil, err
+	}
 	test, err := t.testExported(ctx, path)
 	if err != nil {
 		return nil, err
@@ -334,7 +338,7 @@ func (t *trainer) finish(ctx context.Context) (*FinalMetrics, error) {
 		Final: true, BestEpoch: t.progress.BestEpoch, ValTop1: t.progress.BestTop1,
 		TestTop1: test, TestSamples: t.data.Test.Len(), Parity: parity,
 		Parameters: params, MACs: macs, Bytes: int64(len(b)), TeacherVal: t.teacherTop1,
-		Seconds: t.progress.Seconds, TrainSamples: t.data.Train.Len(), StudentSHA256: contentHash(b),
+		Seconds: t.progress.Seconds, TrainSamples: t.data.Train.Len(), StudentSHA256: contentHash(b), Doubt: doubt,
 	}
 	if err := t.folder.writeMetrics(t.epochs, final); err != nil {
 		return nil, err

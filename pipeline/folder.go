@@ -78,7 +78,7 @@ func (f Folder) holdFor(path string, r Reporter) (*holding, error) {
 		if file == f.Student() {
 			return f.hold(r)
 		}
-		return nil, fmt.Errorf("pipeline: %s is a file of the run itself; choose another name with --out", path)
+		return nil, fmt.Errorf("pipeline: %s is a file of the run itself; choose another name", path)
 	}
 	return new(holding), nil
 }
@@ -157,7 +157,31 @@ func (f Folder) free(overwrite bool) error {
 	if overwrite || !f.begun() {
 		return nil
 	}
-	return fmt.Errorf("pipeline: %s holds a run already; go on with it (--resume), begin anew (--overwrite) or choose another folder with --out", f)
+	return fmt.Errorf("pipeline: %s holds a run already; go on with distill train --resume --out %s, begin anew with Options.Overwrite, or choose another folder", f, f)
+}
+
+// Numbered returns the first of the folder itself, the folder with -2 after its
+// name, with -3 and so on in which a new run may begin: no run has learned
+// anything there, and no other process uses it.
+func (f Folder) Numbered() Folder {
+	for n := 1; ; n++ {
+		g := f
+		if n > 1 {
+			g = Folder(fmt.Sprintf("%s-%d", f, n))
+		}
+		if _, err := os.Lstat(string(g)); errors.Is(err, fs.ErrNotExist) {
+			return g
+		}
+		if l, err := lock.Acquire(string(g)); err == nil {
+			err := g.free(false)
+			l.Release()
+			if err == nil {
+				return g
+			}
+		} else if !errors.As(err, new(*lock.HeldError)) {
+			return g // and let the run say what is wrong with it
+		}
+	}
 }
 
 // begun reports whether there is anything in the folder that a run has learned.

@@ -35,6 +35,7 @@ type FinalMetrics struct {
 	Seconds       float64 `json:"seconds"` // of all epochs together
 	TrainSamples  int     `json:"train_samples"`
 	StudentSHA256 string  `json:"student_sha256"`
+	Doubt         string  `json:"doubt,omitempty"` // in what way the student has learned nothing; empty where it has
 }
 
 // readMetrics returns the epochs in metrics.jsonl and, of a finished run, the

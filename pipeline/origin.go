@@ -82,17 +82,17 @@ func (u *run) checkOrigin(folder Folder, p Progress) error {
 	if p.ConfigHash == u.hash {
 		return nil
 	}
-	const advice = "restore them, or begin anew (--overwrite) or in another folder"
+	const advice = "restore them, or begin a new run"
 	if p.Begun == nil { // nothing more is known
 		return fmt.Errorf("pipeline: %s was started with another configuration, teacher or data set than %s names; %s", folder, folder.Config(), advice)
 	}
 	now := u.origin()
 	var differ []string
 	if p.Begun.Data != now.Data {
-		differ = append(differ, fmt.Sprintf("the images in %s are other ones (--data says where the run's are)", u.config.Data.Path))
+		differ = append(differ, fmt.Sprintf("the images in %s are other ones (Options.DataPath says where the run's are)", u.config.Data.Path))
 	}
 	if p.TeacherSHA256 != u.teacherSHA {
-		differ = append(differ, fmt.Sprintf("%s is another teacher (--teacher says where the run's is)", cmp.Or(u.config.Teacher.Path, "none")))
+		differ = append(differ, fmt.Sprintf("%s is another teacher (Options.TeacherPath says where the run's is)", cmp.Or(u.config.Teacher.Path, "none")))
 	}
 	if p.Begun.StudentSHA256 != now.StudentSHA256 {
 		differ = append(differ, fmt.Sprintf("%s holds another network", folder.Architecture()))
@@ -125,7 +125,7 @@ func (f Folder) checkSettings(c Config, file []byte) error {
 	if _, p, err := readCheckpoint(f.Checkpoint()); err == nil && p.Begun != nil {
 		changed = ": " + strings.Join(changedSettings(p.Begun.Settings, string(settings)), ", ")
 	}
-	return fmt.Errorf("pipeline: %s holds another configuration than the run began with%s; restore it, or begin a new run with it (--config) in another folder", f.Config(), changed)
+	return fmt.Errorf("pipeline: %s holds another configuration than the run began with%s; restore it, or begin a new run with it in another folder", f.Config(), changed)
 }
 
 // changedSettings lists the keys in which two YAML texts differ, with both values.
@@ -140,7 +140,7 @@ func changedSettings(was, is string) []string {
 	var changed []string
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		if a[k] != b[k] {
-			changed = append(changed, fmt.Sprintf("%s is %s, was %s", k, cmp.Or(b[k], "not set"), cmp.Or(a[k], "not set")))
+			changed = append(changed, fmt.Sprintf("%q is %s, was %s", k, cmp.Or(b[k], "not set"), cmp.Or(a[k], "not set")))
 		}
 	}
 	return changed

@@ -25,10 +25,9 @@ type Options struct {
 
 	// For Resume and Export, which take the rest from the run folder. Data and
 	// teacher may have moved: their content decides, not where they lie.
-	DataPath    string // in place of DataConfig.Path; empty keeps that
-	TeacherPath string // in place of TeacherConfig.Path; empty keeps that
-	Cache       string // in place of ResourcesConfig.Cache; empty keeps that
-	Threads     int    // in place of ResourcesConfig.Threads; 0 keeps that
+	DataPath    string          // in place of DataConfig.Path; empty keeps that
+	TeacherPath string          // in place of TeacherConfig.Path; empty keeps that
+	Resources   ResourcesConfig // each field that is set in place of the run's
 
 	// Overwrite lets Train begin anew in a folder that holds a run, whose files
 	// are then removed, and Export replace a file.
@@ -60,8 +59,11 @@ func (o Options) over(c *Config) {
 	if c.Teacher.Path != "" { // a student that learned alone goes on alone
 		c.Teacher.Path = cmp.Or(o.TeacherPath, c.Teacher.Path)
 	}
-	c.Resources.Cache = cmp.Or(o.Cache, c.Resources.Cache)
-	c.Resources.Threads = cmp.Or(o.Threads, c.Resources.Threads)
+	r := &c.Resources
+	r.Cache = cmp.Or(o.Resources.Cache, r.Cache)
+	r.Threads = cmp.Or(o.Resources.Threads, r.Threads)
+	r.OnnxRuntime = cmp.Or(o.Resources.OnnxRuntime, r.OnnxRuntime)
+	r.CheckpointEvery = cmp.Or(o.Resources.CheckpointEvery, r.CheckpointEvery)
 }
 
 // Train distils a student as c says and leaves it, with all that is needed to
@@ -210,9 +212,9 @@ func stopped(err error, folder Folder) error {
 	case full(err):
 		return fmt.Errorf("%w; make room and go on with: distill train --resume --out %s", err, folder)
 	case errors.Is(err, errDiverged) && !folder.begun():
-		return fmt.Errorf("%w; nothing is saved yet, so the same command with another --lr may use --out %s again", err, folder)
+		return fmt.Errorf("%w; nothing is saved yet, so %s can be used again", err, folder)
 	case errors.Is(err, errDiverged):
-		return fmt.Errorf("%w; begin anew with --overwrite, or export the best student so far with: distill export %s", err, folder)
+		return fmt.Errorf("%w; begin anew with Options.Overwrite, or export the best student so far with: distill export %s", err, folder)
 	}
 	return err
 }

@@ -264,7 +264,7 @@ func TestACacheLostHalfWayChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		resumed := o
-		resumed.Cache = other
+		resumed.Resources.Cache = other
 		if _, err := Resume(t.Context(), folder, resumed); err != nil {
 			t.Fatal(err)
 		}

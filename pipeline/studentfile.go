@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -41,8 +44,11 @@ func (u *run) importStudent(ctx context.Context, spec student.Spec) error {
 		return fmt.Errorf("pipeline: %w", err)
 	}
 	u.studentFile = c.Architecture
-	if u.options.from != "" {
-		u.studentFile = u.options.from.Architecture() // a run goes on with the file it was started with
+	if from := u.options.from; from != "" {
+		u.studentFile = from.Architecture() // a run goes on with the file it was started with
+		if _, err := os.Stat(u.studentFile); u.options.restart && errors.Is(err, fs.ErrNotExist) {
+			u.studentFile = c.Architecture // of which it had made no copy yet
+		}
 	}
 	if u.studentONNX, err = onnx.ReadFile(u.studentFile); err != nil {
 		return err

@@ -271,14 +271,14 @@ func TestResumeRefusesWhatIsNotItsRun(t *testing.T) {
 			if err := os.WriteFile(folder.Config(), b, 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}, "another configuration than the run began with: loss.temperature is 5, was 4"},
+		}, "another configuration than the run began with: \"loss.temperature\" is 5, was 4"},
 		{"a changed configuration that does not say so", func(t *testing.T) {
 			b, _, _ := bytes.Cut(config, []byte(settingsComment))
 			b = bytes.Replace(b, []byte("temperature: 4"), []byte("temperature: 5"), 1)
 			if err := os.WriteFile(folder.Config(), b, 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}, "another configuration: loss.temperature is 5, was 4"},
+		}, "another configuration: \"loss.temperature\" is 5, was 4"},
 		{"a truncated checkpoint", func(t *testing.T) {
 			if err := errors.Join(os.WriteFile(folder.Config(), config, 0o644), os.Truncate(folder.Checkpoint(), 1000)); err != nil {
 				t.Fatal(err)

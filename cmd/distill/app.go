@@ -9,6 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"github.com/xrash/smetrics"
+
+	"github.com/onnxdistill/onnxdistill/pipeline"
 )
 
 // version is set by the Makefile (-ldflags -X); without it the module's own
@@ -87,9 +89,17 @@ func usagef(format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...)}
 }
 
+// doubtError is a student that has learned nothing, under --strict; exit code 3.
+type doubtError struct{ error }
+
 func exitCode(err error) int {
-	if errors.As(err, new(usageError)) {
+	switch {
+	case errors.As(err, new(usageError)):
 		return exitUsage
+	case errors.As(err, new(doubtError)):
+		return exitDoubtful
+	case errors.Is(err, pipeline.ErrInterrupted):
+		return exitInterrupted
 	}
 	return exitFailed
 }

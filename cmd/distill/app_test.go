@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,6 +18,9 @@ var update = flag.Bool("update", false, "rewrite the golden help texts")
 
 // TestMain keeps the tests out of the user's cache folder.
 func TestMain(m *testing.M) {
+	if os.Getenv(programVariable) != "" {
+		os.Exit(run(context.Background(), os.Args))
+	}
 	dir, err := os.MkdirTemp("", "distill-test-*")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -31,9 +35,15 @@ func TestMain(m *testing.M) {
 // distill runs the command line as a user types it.
 func distill(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
+	return distillContext(t.Context(), t, args...)
+}
+
+// distillContext is distill under a context that may end.
+func distillContext(ctx context.Context, t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
 	var out, errOut bytes.Buffer
 	app := newApp(&out, &errOut)
-	err = runLine(t.Context(), app, append([]string{"distill"}, args...))
+	err = runLine(ctx, app, append([]string{"distill"}, args...))
 	return out.String(), errOut.String(), err
 }
 

@@ -14,7 +14,7 @@ func newExportCommand() *cli.Command {
 		Usage:     "write a run's best student as ONNX, verified in ONNX Runtime",
 		UsageText: "distill export [flags] RUN-FOLDER",
 		Description: `The exported file must give the trained student's answers on validation images
-in ONNX Runtime, or nothing is written.
+in ONNX Runtime, or nothing is written. The run may still be going on.
 
 With --fp16 the weights are kept in half precision, which halves the file; inputs,
 outputs and all computation stay float32. The logits may then differ by a hundredth
@@ -26,6 +26,8 @@ Worked examples:
    distill export --out student-fp16.onnx --fp16 runs/first`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Value: "student.onnx", Usage: "`FILE` to write"},
+			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that is there and holds something else"},
+			&cli.StringFlag{Name: "data", Usage: "where the run's images lie now, a `PATH` (default: where they were; if nothing is there, noise is compared on)"},
 			&cli.Int64Flag{Name: "opset", Usage: "ONNX opset, 13 to 21; 0 is the run's own"},
 			&cli.Int64Flag{Name: "ir", Usage: "ONNX IR version, 7 to 10; 0 is the run's own, or what --opset needs"},
 			&cli.BoolFlag{Name: "fp16", Usage: "keep the weights in half precision, as the run does where its export.fp16 is set"},
@@ -42,11 +44,13 @@ Worked examples:
 			if ir := c.Int64("ir"); ir != 0 && (ir < 7 || ir > 10) {
 				return usagef("--ir lies between 7 and 10, got %d", ir)
 			}
-			setThreads(c.Int("threads"))
 			report := newTerminal(c)
 			out := c.String("out")
 			parity, err := pipeline.Export(c.Context, pipeline.Folder(folder), out, pipeline.ExportConfig{Opset: c.Int64("opset"), IR: c.Int64("ir"), FP16: c.Bool("fp16")},
-				pipeline.Options{Reporter: report, Version: programVersion()})
+				pipeline.Options{
+					Reporter: report, Version: programVersion(), Overwrite: c.Bool("overwrite"), DataPath: c.String("data"),
+					Resources: pipeline.ResourcesConfig{Threads: c.Int("threads"), OnnxRuntime: c.String("onnxruntime")},
+				})
 			if err != nil {
 				return err
 			}

@@ -9,8 +9,9 @@
 //	distill export --out student.onnx runs/first
 //	distill doctor
 //
-// It exits with 0 on success, 1 when the work failed and 2 when it was asked
-// for wrongly.
+// It exits with 0 on success, 1 when the work failed, 2 when it was asked for
+// wrongly, 3 when train --strict made a student that has learned nothing and 130
+// when it was interrupted.
 package main
 
 import (
@@ -25,8 +26,10 @@ import (
 
 // The exit codes of distill, besides 0.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed      = 1
+	exitUsage       = 2
+	exitDoubtful    = 3   // the work is done, and train --strict finds its result useless
+	exitInterrupted = 130 // as of programs that end by Ctrl-C
 )
 
 // heapGrowth is by how many percent the heap may grow before it is collected.

@@ -38,6 +38,10 @@ var settings = map[string][]string{
 	"training.augment.views": {"views"},
 	"resources.cache":        {"cache"},
 
+	"Options.DataPath":    {"data"},
+	"Options.TeacherPath": {"teacher"},
+	"Options.Overwrite":   {"overwrite"},
+
 	// Of package teachers.
 	"Options.Size":   {"teacher-size", "model-size"},
 	"Options.Layout": {"teacher-layout", "model-layout"},

@@ -19,7 +19,8 @@ func TestSignalsAreRecordedListedReplayedAndRemoved(t *testing.T) {
 		if err != nil {
 			t.Fatalf("distill %s: %v\n%s%s", strings.Join(args, " "), err, out, errOut)
 		}
-		if strings.Contains(errOut, "warning") {
+		// Three epochs of 80 images teach nothing, and the program says so.
+		if n := strings.Count(errOut, "warning:"); n > strings.Count(errOut, "warning: the student has learned nothing") {
 			t.Errorf("distill %s: %s", strings.Join(args, " "), errOut)
 		}
 		return out

@@ -22,7 +22,8 @@ there are such), a .tar, .tar.gz or .zip of the same, CIFAR-10 or CIFAR-100
 binary batches, MNIST-style IDX files, or SVHN's train_32x32.mat.
 
 The run folder gets config.yaml, metrics.jsonl, checkpoint.safetensors and at
-the end student.onnx. Ctrl-C saves; --resume goes on.
+the end student.onnx. Ctrl-C saves; --resume goes on. One process at a time may
+use it. Without --out a second run goes into runs/student-2.
 
 The teacher looks at each image once in each of its views; what it says is
 recorded, and later epochs and later runs replay it. The plan says how much room
@@ -50,9 +51,13 @@ Worked examples:
    # the same network from fresh weights
    distill train --teacher teacher.onnx --data images/ --student my_student.onnx --init random --out runs/fresh
 
-   # after Ctrl-C
-   distill train --resume --out runs/first`,
-		Flags:  append(trainFlags(), watchFlags()...),
+   # after Ctrl-C, and where the images have moved since
+   distill train --resume --out runs/first
+   distill train --resume --out runs/first --data /mnt/images
+
+   # begin again in the same folder
+   distill train --teacher teacher.onnx --data images/ --out runs/first --lr 0.05 --overwrite`,
+		Flags:  append(trainFlags(), runFlags()...),
 		Action: train,
 	}
 }
@@ -68,7 +73,7 @@ func trainFlags() []cli.Flag {
 		&cli.StringFlag{Name: "student", Usage: "`ARCHITECTURE`: wrn-D-K with depth D = 6n+4 and any width K, resnet-D with D = 6n+2, or mobilenetv2-K, such as wrn-10-0.5, wrn-40-2, resnet-20, mobilenetv2-0.5; or an .onnx file, whose network is trained", Value: d.Student.Architecture},
 		&cli.StringFlag{Name: "out", Usage: "run `FOLDER`, made if missing", Value: "runs/student"},
 		&cli.StringFlag{Name: "config", Usage: "start from a config.yaml `FILE`; flags given as well win"},
-		&cli.BoolFlag{Name: "resume", Usage: "go on with the run in --out"},
+		&cli.BoolFlag{Name: "resume", Usage: "go on with the run in --out; --data and --teacher say where they lie now"},
 
 		&cli.IntFlag{Name: "epochs", Category: "Recipe", Value: d.Training.Epochs, Usage: "times every training image is seen"},
 		&cli.IntFlag{Name: "batch", Category: "Recipe", Value: d.Training.Batch, Usage: "images per step"},
@@ -130,9 +135,13 @@ func trainFlags() []cli.Flag {
 	}
 }
 
-// watchFlags are the flags of train that change nothing but what it tells.
-func watchFlags() []cli.Flag {
+// runFlags are the flags of train that change what becomes of a run and not its
+// student.
+func runFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.BoolFlag{Name: "overwrite", Usage: "begin anew in an --out that holds a run; only files that a run writes are removed"},
+		&cli.BoolFlag{Name: "strict", Usage: "end with exit code 3 when the student has learned nothing: one class for all images, or no better than guessing"},
+		&cli.DurationFlag{Name: "checkpoint-every", Category: "Resources", Value: pipeline.DefaultCheckpointEvery, Usage: "save within an epoch after this `TIME`, besides at each epoch's end"},
 		&cli.StringFlag{Name: "profile", Category: "Resources", Usage: "at the end write where the steps' time went to `FILE`, and to FILE.pb.gz for go tool pprof"},
 		&cli.BoolFlag{Name: "verbose", Category: "Resources", Usage: "say how much memory training takes"},
 	}
@@ -154,15 +163,13 @@ func train(c *cli.Context) error {
 	}
 	folder := pipeline.Folder(c.String("out"))
 	report := newTerminal(c)
-	options := pipeline.Options{Reporter: report, Version: programVersion(), Profile: c.String("profile"), Verbose: c.Bool("verbose")}
-	setThreads(c.Int("threads"))
+	options := pipeline.Options{
+		Reporter: report, Version: programVersion(), Profile: c.String("profile"), Verbose: c.Bool("verbose"), Overwrite: c.Bool("overwrite"),
+	}
 	var final *pipeline.FinalMetrics
 	var err error
 	if c.Bool("resume") {
-		if name := firstSet(c, "out", "resume", "threads", "onnxruntime", "cache", "no-cache", "profile", "verbose"); name != "" {
-			return usagef("--%s cannot change a run that is resumed; the run folder's config.yaml decides", name)
-		}
-		if options.Cache, err = cacheFolder(c, pipeline.NoCache); err != nil {
+		if err := resumeOptions(c, &options); err != nil {
 			return err
 		}
 		final, err = pipeline.Resume(c.Context, folder, options)
@@ -171,20 +178,43 @@ func train(c *cli.Context) error {
 		if config, err = trainConfig(c, report); err != nil {
 			return err
 		}
+		if !c.IsSet("out") && !options.Overwrite {
+			if numbered := folder.Numbered(); numbered != folder {
+				report.Say(fmt.Sprintf("run      %s is taken, so this run goes into %s; --out names another folder", folder, numbered))
+				folder = numbered
+			}
+		}
 		final, err = pipeline.Train(c.Context, config, folder, options)
 	}
 	if err != nil {
 		return err
 	}
 	report.Say(fmt.Sprintf("student  %s  %d bytes, test accuracy %.2f %%", folder.Student(), final.Bytes, 100*final.TestTop1))
+	if c.Bool("strict") && final.Doubt != "" {
+		return doubtError{fmt.Errorf("the student has learned nothing: %s (--strict)", final.Doubt)}
+	}
 	return nil
 }
 
+// resumeOptions takes the flags that a run may be resumed with into o.
+func resumeOptions(c *cli.Context, o *pipeline.Options) (err error) {
+	if name := firstSet(c, "out", "resume", "data", "teacher", "threads", "onnxruntime", "cache", "no-cache", "checkpoint-every", "profile", "verbose", "strict"); name != "" {
+		return usagef("--%s cannot change a run that is resumed; the run folder's config.yaml decides", name)
+	}
+	o.DataPath, o.TeacherPath = c.String("data"), c.String("teacher")
+	o.Resources = pipeline.ResourcesConfig{Threads: c.Int("threads"), OnnxRuntime: c.String("onnxruntime")}
+	if c.IsSet("checkpoint-every") {
+		o.Resources.CheckpointEvery = c.Duration("checkpoint-every")
+	}
+	o.Resources.Cache, err = cacheFolder(c, pipeline.NoCache)
+	return err
+}
+
 // setThreads bounds the cores of the student's kernels, which count them when
-// they start.
+// they start. More threads than processors would wait for one another.
 func setThreads(n int) {
 	if n > 0 {
-		runtime.GOMAXPROCS(n)
+		runtime.GOMAXPROCS(min(n, runtime.NumCPU()))
 	}
 }
 
@@ -271,6 +301,7 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		{"opset", func() error { config.Export.SetOpset(c.Int64("opset")); return nil }},
 		{"ir", func() error { config.Export.IR = c.Int64("ir"); return nil }},
 		{"fp16", func() error { config.Export.FP16 = c.Bool("fp16"); return nil }},
+		{"checkpoint-every", func() error { config.Resources.CheckpointEvery = c.Duration("checkpoint-every"); return nil }},
 		{"threads", func() error { config.Resources.Threads = c.Int("threads"); return nil }},
 		{"onnxruntime", func() error { config.Resources.OnnxRuntime = c.String("onnxruntime"); return nil }},
 	} {
