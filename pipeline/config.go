@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
@@ -322,9 +320,6 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
-
-// YAML returns the configuration as config.yaml holds it.
-func (c Config) YAML() ([]byte, error) { return yaml.Marshal(c) }
 
 func (a AugmentConfig) augment() data.Augment {
 	return data.Augment{Pad: a.Pad, PadMode: data.PadMode(a.PadMode), Flip: a.Flip}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/lexer"
@@ -21,6 +23,21 @@ const (
 	maxConfigBytes = 32 << 10
 	maxConfigDepth = 32
 )
+
+// YAML returns the configuration as config.yaml holds it.
+func (c Config) YAML() ([]byte, error) {
+	return yaml.MarshalWithOptions(c, yaml.CustomMarshaler(quote))
+}
+
+// quote writes a text that has characters no one sees, as names in a model's file
+// may, in escapes: YAML would read another text than was written.
+func quote(s string) ([]byte, error) {
+	unseen := func(r rune) bool { return !unicode.IsPrint(r) }
+	if strings.ContainsFunc(s, unseen) {
+		return []byte(strconv.QuoteToASCII(s)), nil
+	}
+	return yaml.Marshal(s)
+}
 
 // ReadConfig reads a configuration file over Default; see ParseConfig.
 func ReadConfig(path string) (Config, error) {

@@ -243,6 +243,11 @@ func (f Folder) writeConfig(c Config) error {
 	if err != nil {
 		return fmt.Errorf("pipeline: %w", err)
 	}
+	// The settings are those that will be read: YAML does not keep every character
+	// that a name may have.
+	if c, err = ParseConfig(b); err != nil {
+		return fmt.Errorf("pipeline: %s would not be readable: %w", f.Config(), err)
+	}
 	hash, err := c.settingsHash()
 	if err != nil {
 		return err

@@ -27,10 +27,17 @@ func TestInFlags(t *testing.T) {
 	}
 }
 
+// Pipeline lets the options of package pipeline stand beside those of teachers,
+// which have the same name.
+type Pipeline struct{ pipeline.Options }
+
 // Every setting is one of a package's, and every flag it has is one of some
 // command's.
 func TestSettingsExist(t *testing.T) {
-	options := map[string]any{"Options": teachers.Options{}, "ImportOptions": student.ImportOptions{}, "A": pipeline.TeacherConfig{}, "B": pipeline.TeacherConfig{}}
+	options := map[string]any{"Options": struct {
+		teachers.Options
+		Pipeline
+	}{}, "ImportOptions": student.ImportOptions{}, "A": pipeline.TeacherConfig{}, "B": pipeline.TeacherConfig{}}
 	for setting, flags := range settings {
 		of, name, _ := strings.Cut(setting, ".")
 		if o, ok := options[of]; ok {
