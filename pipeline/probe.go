@@ -75,7 +75,7 @@ func trialOf(set *data.Set, splits []*data.Split, given bool, c DataConfig, seed
 	}
 	return &trialImages{measured: splits[0], open: func(ctx context.Context) (*data.Set, error) {
 		c.Limit = 1 // training image: none is wanted
-		return openSet(ctx, c, seed, false, r)
+		return openSet(ctx, c, data.Options{Seed: seed}, r)
 	}}
 }
 
