@@ -4,24 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
 
 	"github.com/google/go-cmp/cmp"
-	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
-	"github.com/onnxdistill/onnxdistill/pipeline/loss"
 	"github.com/onnxdistill/onnxdistill/student"
-	"github.com/onnxdistill/onnxdistill/student/optim"
-	"github.com/onnxdistill/onnxdistill/student/vm"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
 
@@ -205,264 +198,6 @@ func readNetworkGolden(t testing.TB) map[string]networkGolden {
 	return byName
 }
 
-// hashed is in [0, 1), in steps of 2^-16: the finaliser of MurmurHash3, as in
-// the generator.
-func hashed(i int) float32 {
-	h := uint32(i)
-	h = (h ^ h>>16) * 0x85EBCA6B
-	h = (h ^ h>>13) * 0xC2B2AE35
-	h ^= h >> 16
-	return float32(h>>16) / 65536
-}
-
-// networkImages returns n images [n, 3, h, w], those of the generator's function
-// pictures: a colour, blocks of 8x8 and grain. No step rounds.
-func networkImages(n, h, w int) []float32 {
-	v := make([]float32, 0, n*3*h*w)
-	for plane := range n * 3 {
-		for y := range h {
-			for x := range w {
-				v = append(v, 2*hashed(plane)+2*hashed(1<<24+(plane*64+y/8)*64+x/8)+hashed(1<<28+(plane*256+y)*256+x)-2.5)
-			}
-		}
-	}
-	return v
-}
-
-// channelsLast brings [n, c, h, w] into the order [n, h, w, c].
-func channelsLast(v []float32, n, c, h, w int) []float32 {
-	out := make([]float32, len(v))
-	for i := range n {
-		for k := range c {
-			for p := range h * w {
-				out[(i*h*w+p)*c+k] = v[(i*c+k)*h*w+p]
-			}
-		}
-	}
-	return out
-}
-
-// apart returns the largest difference of two lists over the largest element
-// of want, infinity where one is not a number or the lengths differ.
-func apart(got, want []float32) float64 {
-	if len(got) != len(want) || len(want) == 0 {
-		return math.Inf(1)
-	}
-	largest, difference := 0.0, 0.0
-	for i, v := range want {
-		largest = max(largest, math.Abs(float64(v)))
-		d := math.Abs(float64(got[i]) - float64(v))
-		if math.IsNaN(d) {
-			return math.Inf(1)
-		}
-		difference = max(difference, d)
-	}
-	return difference / largest
-}
-
-// inRuntime runs a model of one input and one output in ONNX Runtime.
-func inRuntime(t *testing.T, m *onnx.Model, image []float32, dims ...int64) []float32 {
-	t.Helper()
-	in, out := m.Graph.DataInputs(), m.Graph.Outputs
-	if len(in) != 1 || len(out) != 1 {
-		t.Fatalf("%d inputs and %d outputs, want one of each", len(in), len(out))
-	}
-	got, err := teachers.Evaluate(m, map[string]*onnx.Tensor{in[0].Name: onnx.Float32s(in[0].Name, dims, image)}, teachers.EvaluateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := got[out[0].Name].Float32s()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-// forInference returns a copy of a model exported for training that
-// computes what the network does in evaluation: batch normalisation by the
-// running statistics, and no dropout.
-func forInference(m *onnx.Model) *onnx.Model {
-	m = m.Clone()
-	for _, n := range m.Graph.Nodes {
-		switch n.Op {
-		case "BatchNormalization":
-			n.SetAttr(onnx.AttrInt("training_mode", 0))
-			n.Outputs = n.Outputs[:1]
-		case "Dropout":
-			n.Inputs, n.Outputs = n.Inputs[:1], n.Outputs[:1]
-		}
-	}
-	m.Strip()
-	return m
-}
-
-// nodesThatCompute counts a graph's nodes without constants and copies.
-func nodesThatCompute(m *onnx.Model) (n int) {
-	for _, x := range m.Graph.Nodes {
-		if x.Op != "Constant" && x.Op != "Identity" {
-			n++
-		}
-	}
-	return n
-}
-
-// moreOperators tells of which operators b has more or fewer than a.
-func moreOperators(a, b *onnx.Model) map[string]int {
-	more := map[string]int{}
-	for _, n := range b.Graph.Nodes {
-		more[n.Op]++
-	}
-	for _, n := range a.Graph.Nodes {
-		more[n.Op]--
-	}
-	maps.DeleteFunc(more, func(_ string, n int) bool { return n == 0 })
-	return more
-}
-
-// idleTransposes returns the Transposes that read another one's result: the two
-// could be one, or none.
-func idleTransposes(m *onnx.Model) (names []string) {
-	x := m.Graph.Index()
-	for _, n := range m.Graph.Nodes {
-		if n.Op != "Transpose" {
-			continue
-		}
-		if p := x.Producer(n.Inputs[0]); p != nil && p.Op == "Transpose" {
-			names = append(names, n.Name)
-		}
-	}
-	return names
-}
-
-// inferred runs the model's inference graph on images [N, H, W, C].
-func inferred(t *testing.T, m *student.Model, images []float32, n int) []float32 {
-	t.Helper()
-	g, err := m.Graph(n, student.Infer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	setImages(t, g, images)
-	machine, err := vm.New(g.Expr, gorgonia.Nodes{g.Logits})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer machine.Close()
-	if err := machine.RunAll(); err != nil {
-		t.Fatal(err)
-	}
-	return slices.Clone(g.Logits.Value().Data().([]float32))
-}
-
-func setImages(t *testing.T, g *student.Graph, images []float32) {
-	t.Helper()
-	if err := gorgonia.Let(g.Image, tensor.New(tensor.WithShape(g.Image.Shape().Clone()...), tensor.WithBacking(slices.Clone(images)))); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// step is what one step of gradient descent did.
-type step struct {
-	before, after float64
-	wanted        float64  // before - after, were the loss straight
-	still         []string // parameters without a gradient
-	moved         int      // parameters that the step changed
-	tensors       int      // parameters in all
-}
-
-// descend takes one step of gradient descent on the cross-entropy of images
-// [N, H, W, C], whose labels count upwards, by a learning rate that should take
-// the given share off the loss. Both losses are of the graph that trains: of
-// the batch's own statistics where there is batch normalisation.
-func descend(t *testing.T, m *student.Model, images []float32, n int) step {
-	t.Helper()
-	g, err := m.Graph(n, student.Train)
-	if err != nil {
-		t.Fatal(err)
-	}
-	setImages(t, g, images)
-	classes := m.Spec().Classes
-	hot := make([]float32, n*classes)
-	for i := range n {
-		hot[i*classes+i%classes] = 1
-	}
-	target := gorgonia.NewMatrix(g.Expr, tensor.Float32, gorgonia.WithShape(n, classes), gorgonia.WithName("target"),
-		gorgonia.WithValue(tensor.New(tensor.WithShape(n, classes), tensor.WithBacking(hot))))
-	ce, err := loss.CE(g.Logits, target, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gradients, err := gorgonia.Grad(ce, g.Params...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	machine, err := vm.New(g.Expr, append(gorgonia.Nodes{ce}, gradients...), vm.WithFiniteCheck())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer machine.Close()
-	run := func() float64 {
-		if err := machine.RunAll(); err != nil {
-			t.Fatal(err)
-		}
-		return float64(floats(t, ce.Value())[0])
-	}
-	var params []optim.Param
-	old := make([][]float32, len(g.Params))
-	for i, p := range g.Params {
-		params = append(params, optim.Param{Name: p.Name()})
-		old[i] = slices.Clone(floats(t, p.Value()))
-	}
-	sgd, err := optim.NewSGD(params, optim.SGDConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := step{before: run(), tensors: len(params)}
-	squares := 0.0
-	for i, n := range gradients {
-		own := 0.0
-		for _, v := range floats(t, n.Value()) {
-			own += float64(v) * float64(v)
-		}
-		if own == 0 {
-			s.still = append(s.still, g.Params[i].Name())
-		}
-		squares += own
-	}
-	s.wanted = share * s.before
-	sgd.SetLR(s.wanted / squares)
-	if err := sgd.Step(gorgonia.NodesToValueGrads(g.Params)); err != nil {
-		t.Fatal(err)
-	}
-	for i, p := range g.Params {
-		moved := false
-		for j, v := range floats(t, p.Value()) {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				t.Errorf("%s has a %v after the step", p.Name(), v)
-				break
-			}
-			moved = moved || v != old[i][j]
-		}
-		if moved {
-			s.moved++
-		}
-	}
-	s.after = run()
-	return s
-}
-
-// floats returns the elements of a float32 tensor or scalar.
-func floats(t *testing.T, v gorgonia.Value) []float32 {
-	t.Helper()
-	switch v := v.(type) {
-	case *tensor.Dense:
-		return v.Float32s()
-	case *gorgonia.F32:
-		return []float32{float32(*v)}
-	}
-	t.Fatalf("a value of type %T", v)
-	return nil
-}
-
 // TestNetworksOfOthers takes whole networks through everything: ONNX Runtime,
 // import, inference, export, a step of training, suggested taps.
 func TestNetworksOfOthers(t *testing.T) {
@@ -624,19 +359,6 @@ func conform(t *testing.T, c conformanceNetwork, g networkGolden) []string {
 	return row
 }
 
-// scoresOf returns a copy of a model that ends in a softmax, without it.
-func scoresOf(t *testing.T, m *onnx.Model) *onnx.Model {
-	t.Helper()
-	m = m.Clone()
-	last := m.Graph.Producer(m.Graph.Outputs[0].Name)
-	if last.Op != "Softmax" {
-		t.Fatalf("the model ends in %v", last)
-	}
-	m.Graph.Outputs[0].Name = last.Inputs[0]
-	m.Strip()
-	return m
-}
-
 // suggestedTaps lists the taps that teachers.Inspect suggests, in graph order,
 // and tells whether its notes warn of a network of tokens.
 func suggestedTaps(t *testing.T, path string) (taps []string, tokens bool) {
@@ -709,14 +431,4 @@ func TestNetworksOfOthersMadeNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("\n%s", table)
-}
-
-// learned counts the trainable elements.
-func learned(m *student.Model) (n int) {
-	for _, p := range m.Params() {
-		if p.Trainable {
-			n += p.Len()
-		}
-	}
-	return n
 }
