@@ -44,7 +44,7 @@ func (m *Model) Parameters() int64 {
 // weightOps are the operators whose operands beside the first are weights.
 var weightOps = []string{
 	"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "PRelu", "BatchNormalization", "InstanceNormalization",
-	"LayerNormalization", "GroupNormalization", "LSTM", "GRU", "RNN",
+	"LayerNormalization", "RMSNormalization", "GroupNormalization", "LSTM", "GRU", "RNN",
 }
 
 // MACs counts the multiply-accumulates of one run of the main graph, in its
@@ -105,6 +105,7 @@ func MACs(m *Model, shapes map[string][]int64) (int64, error) {
 type cost func(n *Node, size func(string) ([]int64, error)) (int64, error)
 
 var costs = map[string]cost{
+	"Attention":     attentionCost,
 	"Conv":          convCost(1),
 	"ConvInteger":   convCost(1),
 	"QLinearConv":   convCost(3),

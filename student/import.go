@@ -716,8 +716,8 @@ func (im *importing) translate(c *importer.Call) ([]value, error) {
 			return values, nil
 		}
 	}
-	t := translators[c.Op]
-	if t == nil || c.Domain != "" {
+	t := translatorOf(c)
+	if t == nil {
 		return nil, im.unsupported(c, "")
 	}
 	out, err := t(im, c)
@@ -897,7 +897,7 @@ func (im *importing) tap(t tapValue) *gorgonia.Node {
 }
 
 // imageOps work on channels first by definition.
-var imageOps = []string{"Conv", "ConvTranspose", "BatchNormalization", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "InstanceNormalization", "DepthToSpace", "SpaceToDepth"}
+var imageOps = []string{"Conv", "FusedConv", "ConvTranspose", "BatchNormalization", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "InstanceNormalization", "DepthToSpace", "SpaceToDepth"}
 
 // channelsLast returns the values of four axes that the file has channels last:
 // behind a Transpose that brings them there, up to one that takes them back.
@@ -927,7 +927,7 @@ func (im *importing) channelsLast() map[string]bool {
 
 // weighingOps are where learned features begin; before the first of them there
 // is still the image.
-var weighingOps = []string{"Conv", "ConvTranspose", "Gemm", "MatMul"}
+var weighingOps = []string{"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul"}
 
 // throats returns the values, in the file's order, that every path from the
 // image to the logits passes through and that come behind a learned weight.

@@ -489,8 +489,16 @@ func (im *importing) unrows(y *gorgonia.Node, shape []int) *gorgonia.Node {
 func importMatMul(im *importing, c *importer.Call) ([]value, error) {
 	a, okA := im.operand(c, 0)
 	b, okB := im.operand(c, 1)
+	if !okA || !okB {
+		return nil, im.unsupported(c, "it wants two operands of at least one axis")
+	}
+	return im.product(c, a, b)
+}
+
+// product is the matrix product of two operands of c.
+func (im *importing) product(c *importer.Call, a, b value) ([]value, error) {
 	ra, rb := im.rank(a), im.rank(b)
-	if !okA || !okB || ra < 1 || rb < 1 {
+	if ra < 1 || rb < 1 {
 		return nil, im.unsupported(c, "it wants two operands of at least one axis")
 	}
 	if b.constant != nil && rb == 2 && ra >= 2 {

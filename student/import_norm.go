@@ -175,19 +175,15 @@ func importLayerNormalization(im *importing, c *importer.Call) ([]value, error) 
 	if err != nil {
 		return nil, err
 	}
-	var axes []int
-	for a := first; a < rank; a++ {
-		axes = append(axes, nodeAxis(rank, a))
+	return im.affine(c, im.layerNorm(x, first, float(c, "epsilon", Epsilon)), first, rank-1)
+}
+
+// layerNorm normalises x along the file's axes from first on.
+func (im *importing) layerNorm(x *gorgonia.Node, first int, eps float64) *gorgonia.Node {
+	if x.Dims() == 4 {
+		return im.op(op.MomentNorm(x, im.axesFrom(x, first), eps))
 	}
-	slices.Sort(axes)
-	eps := float(c, "epsilon", Epsilon)
-	var y *gorgonia.Node
-	if rank == 4 {
-		y = im.op(op.MomentNorm(x, axes, eps))
-	} else {
-		y = im.op(op.LayerNorm(x, first, eps))
-	}
-	return im.affine(c, y, first, rank-1)
+	return im.op(op.LayerNorm(x, first, eps))
 }
 
 // importGroupNormalization: scale and shift are for groups in opset 18 and for

@@ -18,7 +18,7 @@ type translator func(im *importing, c *importer.Call) ([]value, error)
 
 // translators has a row for each operator of the default domain that a file may
 // hold besides those that constants alone are computed by. Attributes and
-// operands are read in all forms of opsets 7 to 21.
+// operands are read in all forms of opsets 7 to 26.
 var translators = map[string]translator{
 	// Layers.
 	"Conv":               importConv,
@@ -65,6 +65,7 @@ var translators = map[string]translator{
 	"Sqrt":            importSqrt,
 	"Sub":             importSub,
 	"Sum":             importSum,
+	"Swish":           importSwish,
 	"Tanh":            importTanh,
 	"ThresholdedRelu": importThresholdedRelu,
 	"And":             importAnd,
@@ -112,6 +113,11 @@ var translators = map[string]translator{
 	"LogSoftmax":                importLogSoftmax,
 	"MeanVarianceNormalization": importMeanVarianceNormalization,
 	"Softmax":                   importSoftmax,
+	"RMSNormalization":          importRMSNormalization,
+	// As ONNX Runtime calls it, which has it among the standard operators.
+	"SimplifiedLayerNormalization": importRMSNormalization,
+
+	"Attention": importAttention, // import_attention.go
 
 	// What has no effect at inference, and shapes, which are known.
 	"Identity": importIdentity,

@@ -23,6 +23,10 @@ type Piece struct {
 	In        [][]int
 	Low, High float64
 
+	// Microsoft is the operator of the piece that is of the domain com.microsoft.
+	// Empty means that there is none.
+	Microsoft string
+
 	// Build appends the piece to a file and returns its outputs.
 	Build func(b *onnx.Builder, in []string) []string
 
@@ -67,6 +71,9 @@ func Pieces() []Piece {
 		{"reductions", reductions()},
 		{"softmax", softmaxes()},
 		{"normalisations", normalisations()},
+		{"root mean squares", rootMeanSquares()},
+		{"Attention", attentions()},
+		{"com.microsoft", optimised()},
 		{"Resize", resizings()},
 	} {
 		for _, p := range g.pieces {
@@ -92,7 +99,18 @@ func (p Piece) Model(opset int64) (*onnx.Model, error) {
 	for i, out := range p.Build(b, in) {
 		b.Output(out, fmt.Sprintf("out%d", i), onnx.Float32)
 	}
-	return b.Model()
+	m, err := b.Model()
+	if err != nil || p.Microsoft == "" {
+		return m, err
+	}
+	const domain = "com.microsoft"
+	m.Opsets = append(m.Opsets, onnx.Opset{Domain: domain, Version: 1})
+	for _, n := range m.Graph.Nodes {
+		if n.Op == p.Microsoft {
+			n.Domain = domain
+		}
+	}
+	return m, onnx.Check(m)
 }
 
 // Data draws the inputs: the same ones on every call, exact in float32.
@@ -113,7 +131,7 @@ func (p Piece) Data() []Array {
 
 // Opsets for operators that have one form, and shapes to try them with.
 var (
-	anyOpset   = []int64{7, 13, 21}
+	anyOpset   = []int64{7, 13, 26}
 	imageDims  = []int{2, 3, 4, 5}
 	signalDims = []int{2, 3, 4}
 	vector5    = []int{5}
