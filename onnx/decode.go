@@ -1,15 +1,15 @@
 package onnx
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/onnxdistill/onnxdistill/onnx/internal/pb"
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
 // Decode reads a model from the bytes of an ONNX file. It keeps no reference
@@ -37,21 +37,47 @@ func Decode(b []byte) (*Model, error) {
 	return m, nil
 }
 
-// ReadFile reads a model and the external tensor files it refers to, which
-// must lie in the model's folder or below it.
+// ReadFile reads a model and the external tensor files it refers to, which lie
+// in the model's folder or below it. Where the model is a link to a file in
+// another folder, as in the caches of model hubs, they may lie beside that file
+// too, under their names or under those of links beside the model's.
 func ReadFile(path string) (*Model, error) {
-	b, err := os.ReadFile(path)
+	m, _, err := ReadFileSum(path)
+	return m, err
+}
+
+// FileSum identifies what was read of a model's files.
+type FileSum struct {
+	// SHA256 is of the file and then of the tensors it keeps in other files, those
+	// in attributes and subgraphs too, in the file's order.
+	SHA256 [sha256.Size]byte
+	Bytes  int64 // of all that
+}
+
+// ReadFileSum reads as ReadFile does and identifies the bytes that it read.
+func ReadFileSum(path string) (*Model, FileSum, error) {
+	b, err := wholefile.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf("onnx: %w", err)
+		return nil, FileSum{}, fmt.Errorf("onnx: %w", err)
 	}
 	m, err := Decode(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, FileSum{}, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := m.loadExternal(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if err := m.loadExternal(path); err != nil {
+		return nil, FileSum{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return m, nil
+	h, sum := sha256.New(), FileSum{Bytes: int64(len(b))}
+	h.Write(b)
+	m.tensors(func(t *Tensor) error {
+		if t.External != nil {
+			h.Write(t.Data)
+			sum.Bytes += int64(len(t.Data))
+		}
+		return nil
+	})
+	h.Sum(sum.SHA256[:0])
+	return m, sum, nil
 }
 
 func decodeModel(p *pb.ModelProto) (*Model, error) {

@@ -83,20 +83,13 @@ func (a *Attr) tensors(visit func(*Tensor) error) error {
 	return nil
 }
 
-// loadExternal reads the data of external tensors from files in dir. It opens
-// nothing outside dir, whatever the locations and any symbolic links say, and
-// allocates no more than the files hold.
-func (m *Model) loadExternal(dir string) error {
-	var root *os.Root
-	files := make(map[string]*os.File)
-	defer func() {
-		for _, f := range files {
-			f.Close()
-		}
-		if root != nil {
-			root.Close()
-		}
-	}()
+// loadExternal reads the data of external tensors for the model at path. It
+// opens nothing outside the folders that externalFiles names, whatever the
+// locations and any symbolic links say, and allocates no more than the files
+// hold.
+func (m *Model) loadExternal(path string) error {
+	files := externalFiles{model: path, open: map[string]*os.File{}}
+	defer files.close()
 	return m.tensors(func(t *Tensor) error {
 		x := t.External
 		if x == nil || t.Data != nil {
@@ -113,25 +106,13 @@ func (m *Model) loadExternal(dir string) error {
 		if err != nil {
 			return err
 		}
-		if root == nil {
-			if root, err = os.OpenRoot(dir); err != nil {
-				return fmt.Errorf("onnx: %w", err)
-			}
-		}
-		f := files[x.Location]
-		if f == nil {
-			f, err = root.Open(filepath.FromSlash(x.Location))
-			if err != nil {
-				return fmt.Errorf("onnx: external data of tensor %q, which must lie in the model's folder: %w", t.Name, err)
-			}
-			files[x.Location] = f
+		f, err := files.find(x.Location)
+		if err != nil {
+			return fmt.Errorf("onnx: external data of tensor %q, which must lie in the model's folder: %w", t.Name, err)
 		}
 		info, err := f.Stat()
 		if err != nil {
 			return fmt.Errorf("onnx: external data of tensor %q: %w", t.Name, err)
-		}
-		if !info.Mode().IsRegular() {
-			return fmt.Errorf("onnx: external data of tensor %q: %q is no regular file", t.Name, x.Location)
 		}
 		if x.Offset > info.Size() || want > info.Size()-x.Offset {
 			return fmt.Errorf("onnx: external data of tensor %q: %d bytes from %d on reach past the end of %q, which has %d",
@@ -143,6 +124,87 @@ func (m *Model) loadExternal(dir string) error {
 		}
 		return nil
 	})
+}
+
+// externalFiles are the open files of a model's external data, by location.
+//
+// A location is a path below the model's folder. A cache of a model hub holds
+// links in one folder to files of other names in another: there a plain name may
+// be a link beside the model's, to a file beside the model's file, or that of a
+// file there. Nothing else outside the model's folder is opened.
+type externalFiles struct {
+	model string
+	open  map[string]*os.File
+}
+
+func (e *externalFiles) close() {
+	for _, f := range e.open {
+		f.Close()
+	}
+}
+
+func (e *externalFiles) find(location string) (*os.File, error) {
+	if f := e.open[location]; f != nil {
+		return f, nil
+	}
+	f, err := e.below(filepath.Dir(e.model), location)
+	if err != nil {
+		if linked, found := e.besideTheFile(location); found {
+			f, err = linked, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.open[location] = f
+	return f, nil
+}
+
+// below opens a regular file in a folder or below it. What it is is asked before
+// it is opened, as opening a pipe waits for its other end.
+func (e *externalFiles) below(dir, location string) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	name := filepath.FromSlash(location)
+	info, err := root.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := wholefile.Regular(location, info); err != nil {
+		return nil, err
+	}
+	return root.Open(name)
+}
+
+// besideTheFile opens a file beside the one that the model is a link to.
+func (e *externalFiles) besideTheFile(location string) (*os.File, bool) {
+	info, err := os.Lstat(e.model)
+	if err != nil || info.Mode()&os.ModeSymlink == 0 || location != filepath.Base(location) || !filepath.IsLocal(location) {
+		return nil, false
+	}
+	file, err := filepath.EvalSymlinks(e.model)
+	if err != nil {
+		return nil, false
+	}
+	name := location
+	if target, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(e.model), location)); err == nil {
+		if !sameFolder(target, file) {
+			return nil, false
+		}
+		name = filepath.Base(target)
+	}
+	f, err := e.below(filepath.Dir(file), name)
+	return f, err == nil
+}
+
+// sameFolder reports whether two paths without links are of one folder.
+func sameFolder(a, b string) bool {
+	a, errA := filepath.Abs(a)
+	b, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && filepath.Dir(a) == filepath.Dir(b)
 }
 
 // WriteExternal writes the model to path and its tensors of at least minimum

@@ -166,3 +166,104 @@ func TestExternalDataIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// The caches of model hubs hold links in one folder to files of other names in
+// another.
+func TestExternalDataBehindLinks(t *testing.T) {
+	top := t.TempDir()
+	blobs, snapshot := filepath.Join(top, "blobs"), filepath.Join(top, "snapshots", "r1")
+	elsewhere := filepath.Join(top, "elsewhere")
+	for _, dir := range []string{blobs, snapshot, elsewhere} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []byte{1, 2, 3, 4, 5, 6, 7, 8}
+	for _, file := range []string{filepath.Join(blobs, "bbb"), filepath.Join(blobs, "plain.data"), filepath.Join(elsewhere, "secret")} {
+		if err := os.WriteFile(file, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, target := range map[string]string{
+		filepath.Join(snapshot, "linked.data"): "../../blobs/bbb",
+		filepath.Join(snapshot, "out.data"):    "../../elsewhere/secret",
+		filepath.Join(blobs, "away.data"):      "../elsewhere/secret",
+	} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for location, allowed := range map[string]bool{
+		"linked.data":               true,  // a link beside the model's, to beside its file
+		"plain.data":                true,  // beside the model's file
+		"out.data":                  false, // a link to somewhere else
+		"away.data":                 false, // a link beside the file, to somewhere else
+		"../../blobs/bbb":           false,
+		"../elsewhere/secret":       false,
+		filepath.Join(blobs, "bbb"): false,
+	} {
+		t.Run(location, func(t *testing.T) {
+			m := readFixture(t, "relu")
+			m.Graph.Initializers = []*Tensor{{Name: "w", Type: Float32, Dims: []int64{2}, External: &External{Location: location}}}
+			if err := m.WriteFile(filepath.Join(blobs, "aaa")); err != nil {
+				t.Fatal(err)
+			}
+			link := filepath.Join(snapshot, "model.onnx")
+			os.Remove(link)
+			if err := os.Symlink("../../blobs/aaa", link); err != nil {
+				t.Fatal(err)
+			}
+			m, err := ReadFile(link)
+			switch {
+			case !allowed && (err == nil || !strings.Contains(err.Error(), "must lie in the model's folder")):
+				t.Errorf("got %v", err)
+			case allowed && err != nil:
+				t.Error(err)
+			case allowed && !bytes.Equal(m.Graph.Initializers[0].Data, want):
+				t.Errorf("read %v", m.Graph.Initializers[0].Data)
+			}
+		})
+	}
+}
+
+// The sum covers every tensor that lies outside, wherever in the model it is.
+func TestFileSumCoversExternalData(t *testing.T) {
+	dir := t.TempDir()
+	outside := func(name string) *Tensor {
+		return &Tensor{Name: name, Type: Float32, Dims: []int64{2}, External: &External{Location: name}}
+	}
+	inner := readFixture(t, "relu").Graph
+	inner.Initializers = []*Tensor{outside("subgraph")}
+	m := readFixture(t, "relu")
+	m.Graph.Initializers = []*Tensor{outside("initializer")}
+	m.Graph.Nodes = append(m.Graph.Nodes, &Node{Op: "Constant", Outputs: []string{"c"}, Attrs: []*Attr{AttrTensor("value", outside("attribute"))}},
+		&Node{Op: "Loop", Inputs: []string{"", ""}, Outputs: []string{"l"}, Attrs: []*Attr{AttrGraph("body", inner)}})
+	path := filepath.Join(dir, "m.onnx")
+	if err := m.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"initializer", "attribute", "subgraph"}
+	sums := map[FileSum]string{}
+	for _, changed := range append([]string{""}, names...) {
+		for _, name := range names {
+			data := make([]byte, 8)
+			if name == changed {
+				data[3] = 1
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, sum, err := ReadFileSum(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, ok := sums[sum]; ok {
+			t.Errorf("a change of %q has the sum of a change of %q", changed, other)
+		}
+		sums[sum] = changed
+		if info, _ := os.Stat(path); sum.Bytes != info.Size()+24 {
+			t.Errorf("%d bytes were read of a file of %d and 24 of tensors", sum.Bytes, info.Size())
+		}
+	}
+}

@@ -80,7 +80,7 @@ func (c DemoConfig) Pictures() string {
 func (c *DemoConfig) writeTeacher() error {
 	c.Teacher = filepath.Join(c.Out, "teacher.onnx")
 	carried := digits.Teacher()
-	switch there, err := os.ReadFile(c.Teacher); {
+	switch there, err := wholefile.Read(c.Teacher); {
 	case err == nil && bytes.Equal(there, carried):
 		return nil
 	case err == nil:

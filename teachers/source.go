@@ -1,11 +1,8 @@
 package teachers
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -23,8 +20,9 @@ type source struct {
 	model  *onnx.Model // the normal's
 }
 
-// Hash returns the SHA-256, in hexadecimal, that Spec.Hash holds: of the file
-// and then of the tensors it keeps in other files.
+// Hash returns the SHA-256, in hexadecimal, that Spec.Hash holds: of the bytes
+// of the file and then of the tensors it keeps in other files; see
+// onnx.FileSum.
 func Hash(path string) (string, error) {
 	s, err := read(path)
 	if err != nil {
@@ -34,7 +32,7 @@ func Hash(path string) (string, error) {
 }
 
 func read(path string) (*source, error) {
-	model, err := onnx.ReadFile(path)
+	model, sum, err := onnx.ReadFileSum(path)
 	if err != nil {
 		return nil, fmt.Errorf("teachers: %w", err)
 	}
@@ -45,23 +43,7 @@ func read(path string) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("teachers: %s: %w", path, err)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("teachers: %w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	if err != nil {
-		return nil, fmt.Errorf("teachers: %w", err)
-	}
-	for _, t := range model.Graph.Initializers {
-		if t.External != nil {
-			h.Write(t.Data)
-			n += int64(len(t.Data))
-		}
-	}
-	return &source{path: path, hash: hex.EncodeToString(h.Sum(nil)), bytes: n, file: model, normal: normal, model: normal.Model}, nil
+	return &source{path: path, hash: hex.EncodeToString(sum.SHA256[:]), bytes: sum.Bytes, file: model, normal: normal, model: normal.Model}, nil
 }
 
 func (s *source) name() string { return filepath.Base(s.path) }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
@@ -36,7 +35,7 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 
 // Read reads the file at path.
 func Read(path string) (*File, error) {
-	b, err := os.ReadFile(path)
+	b, err := wholefile.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: %w", err)
 	}

@@ -276,6 +276,9 @@ func openContainer(ctx context.Context, name string, l *listing, limit int64) (c
 	if info.IsDir() {
 		return openFolder(ctx, name, l)
 	}
+	if !info.Mode().IsRegular() { // opening a pipe waits for its other end
+		return nil, errors.New("it is a pipe, a socket or a device; images come in a folder or a file")
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
