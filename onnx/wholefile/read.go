@@ -6,9 +6,10 @@ import (
 	"os"
 )
 
-// Read reads a regular file whole. Anything else is refused before it is opened,
-// where opening a pipe waits for its other end and a device may never end.
-func Read(path string) ([]byte, error) {
+// Open opens a regular file for reading. Anything else is refused before it is
+// opened, where opening a pipe waits for its other end and a device may never
+// end.
+func Open(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -16,7 +17,17 @@ func Read(path string) ([]byte, error) {
 	if err := Regular(path, info); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(path)
+	return os.Open(path)
+}
+
+// Read reads a regular file whole; see Open.
+func Read(path string) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	f.Close()
+	return os.ReadFile(path) // which knows how much to take
 }
 
 // Regular returns an error that says what a file is that is no regular one.
