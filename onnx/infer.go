@@ -57,7 +57,7 @@ type inferrer struct {
 	opset  int64
 	known  map[string]known
 	decl   map[string]*Value
-	floats map[string][]float32 // short constant lists, for the scales of Resize
+	floats map[string][]float32 // short constant lists and numbers, for the scales of Resize
 }
 
 func newInferrer(m *Model) *inferrer {
@@ -96,7 +96,7 @@ func (x *inferrer) set(name string, k known) {
 }
 
 func (x *inferrer) noteFloats(name string, t *Tensor) {
-	if t.Type == Float32 && len(t.Dims) == 1 && t.Dims[0] <= maxElems {
+	if t.Type == Float32 && (len(t.Dims) == 0 || len(t.Dims) == 1 && t.Dims[0] <= maxElems) {
 		if v, err := t.Float32s(); err == nil {
 			x.floats[name] = v
 		}

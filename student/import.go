@@ -153,6 +153,9 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 	if spec.Image, err = p.findImage(o.Image); err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
+	if err := onnx.CheckMemory(m, map[string][]int64{p.input.Name: p.imageDims(spec.Image)}); err != nil {
+		return nil, fmt.Errorf("student: import: %w", err)
+	}
 	p.findLogits(normal)
 	if err := p.planHead(o); err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
@@ -406,6 +409,14 @@ func (p *program) findImage(want Shape) (s Shape, err error) {
 		}
 	}
 	return s, nil
+}
+
+// imageDims is the shape of one image in the file's order of axes.
+func (p *program) imageDims(s Shape) []int64 {
+	if p.nhwc {
+		return []int64{1, int64(s.H), int64(s.W), int64(s.C)}
+	}
+	return []int64{1, int64(s.C), int64(s.H), int64(s.W)}
 }
 
 // maxImage bounds the rows and columns of an image.

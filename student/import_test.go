@@ -257,6 +257,16 @@ func TestFilesThatAreNoStudents(t *testing.T) {
 				}
 				return dense(b, x)
 			}, student.ImportOptions{}},
+		{"a table of 10 GB", "whose result is float32 [50000 50000], the constants that the file computes take 9.31 GiB",
+			func(b *onnx.Builder) string {
+				size := b.Initializer("size", onnx.Int64s("", []int64{2}, []int64{50000, 50000}))
+				return dense(b, b.Node("Add", []string{image(b), b.Node("ReduceMax", []string{b.Node("ConstantOfShape", []string{size})})}))
+			}, student.ImportOptions{}},
+		{"an image repeated without end", "its results take 1.34e+03 GiB at a time",
+			func(b *onnx.Builder) string {
+				times := b.Initializer("times", onnx.Int64s("", []int64{4}, []int64{1, 1, 1 << 16, 1 << 15}))
+				return dense(b, b.Node("Tile", []string{image(b), times}))
+			}, student.ImportOptions{}},
 		{"another number of classes", `the file tells 4 classes apart and 10 are wanted; ImportOptions.ReplaceHead puts a fresh layer in place of its last one, Gemm "Gemm"`,
 			func(b *onnx.Builder) string { return dense(b, image(b)) }, student.ImportOptions{Classes: 10}},
 		{"no last layer to replace", "no last layer was found that could be replaced",

@@ -58,6 +58,17 @@ func TestOpenRefuses(t *testing.T) {
 		}},
 		{name: "an empty image", want: "[batch, 3, 0, 6], which holds no images", build: classifier(batch, fixed(3), fixed(0), fixed(6))},
 		{name: "an unknown layout", want: `no layout is called "hwc"`, build: classifier(batch, fixed(3), fixed(6), fixed(6)), o: Options{Layout: "hwc"}},
+		{name: "a table of 10 GB", want: "whose result is float32 [50000 50000], the constants that the file computes take 9.31 GiB",
+			build: func(n *net) {
+				size := n.Initializer("size", onnx.Int64s("size", []int64{2}, []int64{50000, 50000}))
+				x := n.Node("Add", []string{n.standard(), n.Node("ReduceMax", []string{n.Node("ConstantOfShape", []string{size})})})
+				n.logits(n.head(n.conv("conv", x, 3, 4), 4, 3), 3)
+			}},
+		{name: "an image repeated without end", want: "at a time; models are run that take up to 4 GiB",
+			build: func(n *net) {
+				times := n.Initializer("times", onnx.Int64s("times", []int64{4}, []int64{1, 1, 1 << 16, 1 << 15}))
+				n.logits(n.head(n.conv("conv", n.Node("Tile", []string{n.standard(), times}), 3, 4), 4, 3), 3)
+			}},
 		{name: "an open size", want: "leaves the size of its images open; say it with Options.Size",
 			build: classifier(batch, fixed(3), onnx.Symbol("h"), onnx.Symbol("w"))},
 		{name: "a size that half fits", want: "takes images of 6 by any; it cannot be fed 8x8",

@@ -185,6 +185,10 @@ func (s *survey) run(values []string, want ...string) (map[string][]float32, err
 		r.m.Graph.Outputs = append(r.m.Graph.Outputs, &onnx.Value{Name: v})
 	}
 	r.m.Strip()
+	image := s.in.layout.dims(max(1, s.in.n), s.in.h, s.in.w, s.in.c)
+	if err := onnx.CheckMemory(r.m, map[string][]int64{input: image}); err != nil {
+		return nil, err
+	}
 	model, err := r.m.Encode()
 	if err != nil {
 		return nil, err
@@ -238,7 +242,7 @@ func (s *survey) run(values []string, want ...string) (map[string][]float32, err
 		}
 		s.shapes[name] = dims
 	}
-	s.shapes[s.in.name] = s.in.layout.dims(max(1, s.in.n), s.in.h, s.in.w, s.in.c)
+	s.shapes[s.in.name] = image
 	results := map[string][]float32{}
 	for i, name := range floats {
 		results[name] = got[len(tensors)+i].F32
