@@ -165,17 +165,17 @@ func (s *Session) run(b Batch, i, j int, logits []float32, signals []Map) error 
 	}
 	// The runtime writes to the right place at once, unless there are filled-up
 	// images to leave out.
-	place := func(all []float32, each int, dims ...int64) ort.Tensor {
-		t := ort.Tensor{Type: onnx.Float32, Dims: append([]int64{int64(full)}, dims...), F32: all[i*each : j*each]}
+	part := func(all []float32, each int) []float32 {
 		if full > n {
-			t.F32 = make([]float32, full*each)
+			return make([]float32, full*each)
 		}
-		return t
+		return all[i*each : j*each]
 	}
-	results := []ort.Tensor{place(logits, s.teacherClasses, int64(s.teacherClasses))}
-	for _, m := range maps {
-		results = append(results, place(m.Data, m.H*m.W, int64(m.H), int64(m.W)))
+	parts := slices.Clone(maps)
+	for k, m := range parts {
+		parts[k].Data = part(m.Data, m.H*m.W)
 	}
+	results := results(full, part(logits, s.teacherClasses), parts)
 	if _, err := s.session.Run([]ort.Tensor{in}, results); err != nil {
 		return fmt.Errorf("teachers: %s: %w", s.spec.Name, err)
 	}
@@ -192,6 +192,16 @@ func (s *Session) run(b Batch, i, j int, logits []float32, signals []Map) error 
 		}
 	}
 	return nil
+}
+
+// results are tensors of n images over the memory of their signals, for the
+// runtime to write to.
+func results(n int, logits []float32, maps []Map) []ort.Tensor {
+	all := []ort.Tensor{{Type: onnx.Float32, Dims: []int64{int64(n), int64(len(logits) / n)}, F32: logits}}
+	for _, m := range maps {
+		all = append(all, ort.Tensor{Type: onnx.Float32, Dims: []int64{int64(n), int64(m.H), int64(m.W)}, F32: m.Data})
+	}
+	return all
 }
 
 // finite names the first image for which the model gave NaN or an infinity.

@@ -335,6 +335,41 @@ func TestBatchNormalizationWithoutRunningStatisticsStays(t *testing.T) {
 	}
 }
 
+// PyTorch 2.9 names the batch of the input and declares 1 for it everywhere else
+// when it traces a network with one image.
+func TestADeclaredBatchOfOneIsNotBelieved(t *testing.T) {
+	build := func(c *classifier) string {
+		x := c.Node("Relu", []string{c.features()})
+		x = c.Node("Reshape", []string{x, c.Initializer("shape", onnx.Int64s("shape", []int64{2}, []int64{-1, 144}))}, onnx.AttrInt("allowzero", 1))
+		return c.Node("Gemm", []string{x, c.drawn("head/weight", 144, 5), c.drawn("head/bias", 5)})
+	}
+	c := newClassifier(20)
+	plain := c.write(t, build(c))
+	c = newClassifier(20)
+	declared := c.write(t, build(c), func(m *onnx.Model) {
+		m.Graph.Inputs[0].Shape[0] = onnx.Symbol("s77")
+		one := func(name string, dims ...int64) *onnx.Value {
+			v := &onnx.Value{Name: name, Type: onnx.Float32, HasShape: true, Shape: []onnx.Dim{onnx.Fixed(1)}}
+			for _, d := range dims {
+				v.Shape = append(v.Shape, onnx.Fixed(d))
+			}
+			return v
+		}
+		m.Graph.Values = []*onnx.Value{one("Conv", 4, 6, 6), one("Relu", 4, 6, 6), one("Reshape", 144)}
+		m.Graph.Outputs = []*onnx.Value{one("y", 5)}
+	})
+	a, b := readTwice(t, plain, sameNetwork), readTwice(t, declared, sameNetwork)
+	if d := apart(b.logits, a.logits); d > 0 || b.spec.Batch != 0 {
+		t.Errorf("the logits differ by %.1e, images are run %d at a time", d, b.spec.Batch)
+	}
+	if want := `output "y" is declared for a batch of 1 beside an input of any batch; it is not held to that`; b.spec.Reading != want {
+		t.Errorf("note %q, want %q", b.spec.Reading, want)
+	}
+	if e, err := teachers.Latency(declared, teachers.LatencyOptions{Runs: 2}); err != nil || e.Runs != 2 {
+		t.Errorf("its latency: %+v, %v", e, err)
+	}
+}
+
 // A teacher of functions is the network that is in them: the same taps, the same
 // multiplications.
 func TestFunctionsAreReadAlike(t *testing.T) {

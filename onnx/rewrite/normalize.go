@@ -28,7 +28,8 @@ type Normal struct {
 // refuses. BatchNormalization that was exported in training mode normalises by
 // its running statistics, where the file has them, and Dropout drops nothing:
 // both as in inference, whoever opens the file. BatchNormalization whose
-// statistics are computed in the graph means its batch, and stays as it is.
+// statistics are computed in the graph means its batch, and stays as it is. What is
+// declared of a batch is left out where the input takes any.
 func Normalize(m *onnx.Model) (*Normal, error) {
 	n := &Normal{Model: m.Clone()}
 	if n.Model.Graph == nil {
@@ -44,6 +45,7 @@ func Normalize(m *onnx.Model) (*Normal, error) {
 		n.note("calls of its own functions are replaced by the functions' nodes: %d", calls)
 	}
 	n.leaveTraining()
+	n.undeclareBatch()
 	return n, nil
 }
 
