@@ -69,6 +69,7 @@ type StudentConfig struct {
 	Init            string `yaml:"init,omitempty"`              // keep or random: where its parameters start; empty is keep
 	ReplaceHead     bool   `yaml:"replace_head,omitempty"`      // a new classifier where the file's has another number of classes
 	UnfoldBatchNorm bool   `yaml:"unfold_batch_norm,omitempty"` // batch normalisation again behind convolutions it was folded into
+	Output          string `yaml:"output,omitempty"`            // which output holds the class scores; empty takes the one that can
 	TrainConstants  bool   `yaml:"train_constants,omitempty"`   // what else of real numbers the file computes with: what normalises its image, tables, grids
 }
 
@@ -269,8 +270,8 @@ func (c Config) Validate() error {
 		if _, err := zoo.Parse(s.Architecture); err != nil {
 			errs = append(errs, fmt.Errorf("config: student.architecture: %w; a path that ends in .onnx takes the network of that file", err))
 		}
-		if s.Init != "" || s.ReplaceHead || s.UnfoldBatchNorm || s.TrainConstants {
-			bad("student.architecture", "is an .onnx file where init (--init), replace_head (--replace-head), unfold_batch_norm (--unfold-bn) or train_constants (--train-constants) is set", fmt.Sprintf("%q", s.Architecture))
+		if s.Init != "" || s.ReplaceHead || s.UnfoldBatchNorm || s.TrainConstants || s.Output != "" {
+			bad("student.architecture", "is an .onnx file where init (--init), replace_head (--replace-head), unfold_batch_norm (--unfold-bn), train_constants (--train-constants) or output (--student-output) is set", fmt.Sprintf("%q", s.Architecture))
 		}
 	}
 	if n := len(c.Student.Taps); n > 0 && len(c.Teacher.Taps) > 0 && n != len(c.Teacher.Taps) {

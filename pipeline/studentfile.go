@@ -69,7 +69,7 @@ func (u *run) importStudent(ctx context.Context, spec student.Spec) error {
 	}
 	o := student.ImportOptions{
 		Init: init, Seed: u.config.Training.Seed, Classes: spec.Classes,
-		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, TrainConstants: c.TrainConstants,
+		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, TrainConstants: c.TrainConstants, Output: c.Output,
 		Image: spec.Image, Taps: c.Taps,
 	}
 	imported, err := student.ImportContext(ctx, named, o)
@@ -113,7 +113,7 @@ func fixedImage(ctx context.Context, m *onnx.Model, o student.ImportOptions) err
 // classifies the validation images best. It is unknown where the file says
 // nothing and its classes are not the data's.
 func (u *run) importedPreprocess(ctx context.Context) (preprocess.Spec, error) {
-	o := TeacherConfig{}.session(u.data, u.config.Resources)
+	o := TeacherConfig{Output: u.config.Student.Output}.session(u.data, u.config.Resources)
 	o.Map = teachers.MapNone
 	session, err := teachers.Open(u.studentFile, o)
 	if err != nil {

@@ -2,9 +2,7 @@ package student
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -19,7 +17,8 @@ type NoFormError = op.NoFormError
 // GradientOptions say how a classifier becomes a model of its gradient. The zero
 // value suits a file with one output and fixed image sizes.
 type GradientOptions struct {
-	// Output is the output with the class scores; empty takes the first.
+	// Output is the output with the class scores; empty chooses it as in
+	// ImportOptions.
 	Output string
 
 	// Image is the size of the images where the file leaves it open, as in
@@ -70,24 +69,7 @@ func GradientContext(ctx context.Context, m *onnx.Model, o GradientOptions) (*on
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	if o.Output != "" {
-		if m.Graph == nil {
-			return fail(errors.New("the model has no graph"))
-		}
-		m = m.Clone()
-		outputs := m.Graph.Outputs
-		at := slices.IndexFunc(outputs, func(v *onnx.Value) bool { return v.Name == o.Output })
-		if at < 0 {
-			names := make([]string, len(outputs))
-			for i, v := range outputs {
-				names[i] = v.Name
-			}
-			return fail(fmt.Errorf("the model has no output %q; its outputs are %q", o.Output, names))
-		}
-		m.Graph.Outputs = outputs[at : at+1]
-		m.Strip()
-	}
-	imported, err := ImportContext(ctx, m, ImportOptions{Image: o.Image})
+	imported, err := ImportContext(ctx, m, ImportOptions{Image: o.Image, Output: o.Output})
 	if err != nil {
 		return nil, err
 	}

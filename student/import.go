@@ -75,6 +75,11 @@ type ImportOptions struct {
 	// sizes that the file fixes may be 0.
 	Image Shape
 
+	// Output names the output that holds the class scores. Empty takes the only
+	// one that is declared as real numbers [batch, classes]; where there are
+	// several, or none among several outputs, that is an error.
+	Output string
+
 	// Taps are the attention points, by the names that the file gives to values
 	// of four axes. nil means the last value of each resolution among those that
 	// all of the network passes through, as it is suggested for teachers.
@@ -107,7 +112,7 @@ func Import(file string, o ImportOptions) (*Imported, error) {
 }
 
 // ImportModel makes a student of an image classifier: a model of one image
-// input, NCHW or NHWC, whose first output holds a score for each class, perhaps
+// input, NCHW or NHWC, one of whose outputs holds a score for each class, perhaps
 // through a softmax or its like, before which logits are then taken. The file is
 // read as rewrite.Normalize says. A batch that it fixes is freed. The student is
 // exported as Export says, with input `image` and output `logits`, whatever the
@@ -136,6 +141,10 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
 	m = normal.Model
+	chosen, err := chooseOutput(m, o.Output)
+	if err != nil {
+		return nil, fmt.Errorf("student: import: %w", err)
+	}
 	free, err := freeBatch(m)
 	if err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
@@ -146,8 +155,10 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 	}
 	defer func() { p.ctx = nil }() // later graphs of the model are built without it
 	p.random, p.wantTaps = o.Init == Random, o.Taps
-	if free != "" {
-		p.note("%s", free)
+	for _, n := range []string{chosen, free} {
+		if n != "" {
+			p.note("%s", n)
+		}
 	}
 	spec := Spec{Classes: o.Classes}
 	if spec.Image, err = p.findImage(o.Image); err != nil {
@@ -448,14 +459,11 @@ func (p *program) turnsFirst(v string) bool {
 // formOps change how a class's score lies in its tensor and not the score.
 var formOps = []string{"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 
-// findLogits finds the value to learn from: the first output, or, where it ends
+// findLogits finds the value to learn from: the output, or, where it ends
 // in a softmax or its like, what goes into that. What was made of the file is
 // noted as for teachers.
 func (p *program) findLogits(normal *rewrite.Normal) {
 	output := p.Outputs[0].Name
-	if len(p.Outputs) > 1 {
-		p.note("the file has %d outputs; %q, the first, is taken for the scores and the others are left out", len(p.Outputs), output)
-	}
 	p.logits = normal.Ending(output).Logits
 	if read := normal.Note(output); read != "" {
 		p.notes = slices.Insert(p.notes, 0, read)

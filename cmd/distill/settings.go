@@ -52,6 +52,7 @@ var settings = map[string][]string{
 	"ImportOptions.ReplaceHead":     {"replace-head"},
 	"ImportOptions.UnfoldBatchNorm": {"unfold-bn"},
 	"ImportOptions.TrainConstants":  {"train-constants"},
+	"ImportOptions.Output":          {"student-output"},
 }
 
 // nameable is a text in quotes, which is somebody's name for something, or a

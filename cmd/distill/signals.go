@@ -74,7 +74,7 @@ func signalsFlags() []cli.Flag {
 	of := []string{
 		"teacher", "data", "student", "config",
 		"epochs", "seed", "pad", "pad-mode", "flip", "views", "beta", "map", "power", "gradient-beta",
-		"init", "replace-head", "unfold-bn", "train-constants",
+		"init", "replace-head", "unfold-bn", "train-constants", "student-output",
 		"taps", "student-taps", "teacher-preprocess", "teacher-classes", "teacher-size", "teacher-layout", "teacher-output",
 		"size", "channels", "limit", "validation", "skip-bad",
 		"cache", "cache-precision", "threads", "onnxruntime",

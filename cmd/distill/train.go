@@ -106,6 +106,7 @@ func trainFlags() []cli.Flag {
 		&cli.StringFlag{Name: "init", Category: "Student from a file", DefaultText: pipeline.InitKeep, Usage: "where its parameters start, `NAME`: " + oneOf(pipeline.Inits)},
 		&cli.BoolFlag{Name: "replace-head", Category: "Student from a file", Usage: "a new classifier where the file's has another number of classes than the data"},
 		&cli.BoolFlag{Name: "unfold-bn", Category: "Student from a file", Usage: "batch normalisation again behind convolutions that it was folded into"},
+		&cli.StringFlag{Name: "student-output", Category: "Student from a file", Usage: "its `OUTPUT` with the class scores, where several may hold them"},
 		&cli.BoolFlag{Name: "train-constants", Category: "Student from a file", Usage: "train what else of real numbers it computes with, too: what normalises its image, tables, grids"},
 
 		&cli.StringSliceFlag{Name: "taps", Category: "Teacher and student", Usage: "`VALUES` of the teacher's graph to learn from; see distill inspect (default: suggested)"},
@@ -269,6 +270,7 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		{"init", func() error { config.Student.Init = c.String("init"); return nil }},
 		{"replace-head", func() error { config.Student.ReplaceHead = c.Bool("replace-head"); return nil }},
 		{"unfold-bn", func() error { config.Student.UnfoldBatchNorm = c.Bool("unfold-bn"); return nil }},
+		{"student-output", func() error { config.Student.Output = c.String("student-output"); return nil }},
 		{"train-constants", func() error { config.Student.TrainConstants = c.Bool("train-constants"); return nil }},
 		{"student-taps", func() error { config.Student.Taps = c.StringSlice("student-taps"); return nil }},
 		{"preprocess", func() error { config.Student.Preprocess = c.String("preprocess"); return nil }},
