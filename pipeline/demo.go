@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
@@ -64,15 +65,79 @@ func (c DemoConfig) draw() error {
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(c.Pictures()); err != nil { // of an earlier demonstration
+	return replacePictures(c.Pictures(), set)
+}
+
+// replacePictures writes the images of a set where an earlier demonstration may have
+// left its own. A file that is none of these stops it: it would be lost, or be
+// taken for an image of the demonstration.
+func replacePictures(dir string, set *data.Set) error {
+	drawn, err := os.MkdirTemp(filepath.Dir(dir), drawnFolder+"*")
+	if err != nil {
 		return fmt.Errorf("pipeline: %w", err)
 	}
-	return data.WriteFolder(c.Pictures(), set)
+	defer os.RemoveAll(drawn)
+	fresh := filepath.Join(drawn, filepath.Base(dir))
+	if err := data.WriteFolder(fresh, set); err != nil {
+		return err
+	}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Lstat(filepath.Join(fresh, name)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is no image of the demo; move it, or have the demo in another folder", path)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	if err := os.Rename(fresh, dir); err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	return nil
 }
+
+// folder is the run folder of one of the two students.
+func (c DemoConfig) folder(student string) Folder { return Folder(filepath.Join(c.Out, student)) }
+
+// ours returns an error unless a run that is in the folder is a demonstration's,
+// which it is by the images it trains on: they lie beside it.
+func (c DemoConfig) ours(folder Folder) error {
+	if !folder.isRun() {
+		return nil
+	}
+	k, err := ReadConfig(folder.Config())
+	if err != nil {
+		return fmt.Errorf("pipeline: %s is not the demo's; have the demo in another folder: %w", folder, err)
+	}
+	beside, err := filepath.Abs(c.Out)
+	if err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	if filepath.Dir(k.Data.Path) != beside || !strings.HasPrefix(filepath.Base(k.Data.Path), pictures) {
+		return fmt.Errorf("pipeline: the run in %s is not the demo's; have the demo in another folder", folder)
+	}
+	return nil
+}
+
+// pictures begins the name of the folder of drawn images.
+const pictures = "street-numbers-"
 
 // Pictures is the folder of the drawn images.
 func (c DemoConfig) Pictures() string {
-	return filepath.Join(c.Out, fmt.Sprintf("street-numbers-%d-%d-%d", c.Images, c.Tests, c.Seed))
+	return filepath.Join(c.Out, fmt.Sprintf("%s%d-%d-%d", pictures, c.Images, c.Tests, c.Seed))
 }
 
 // writeTeacher puts the teacher that the program carries beside the runs, where it can
@@ -86,9 +151,6 @@ func (c *DemoConfig) writeTeacher() error {
 	case err == nil:
 		return fmt.Errorf("pipeline: %s is another teacher than the demo's, which goes there; move it, or have the demo in another folder", c.Teacher)
 	case !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("pipeline: %w", err)
-	}
-	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return fmt.Errorf("pipeline: %w", err)
 	}
 	return wholefile.Write(c.Teacher, carried)
@@ -118,6 +180,17 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 	if r == nil {
 		r = Silent{}
 	}
+	for _, student := range []string{"alone", "distilled"} {
+		if err := c.ours(c.folder(student)); err != nil {
+			return nil, err
+		}
+	}
+	h, err := Folder(c.Out).hold(r)
+	if err != nil {
+		return nil, err
+	}
+	defer h.release()
+	o.Overwrite = true
 	if c.Teacher == "" {
 		if err := c.writeTeacher(); err != nil {
 			return nil, err
@@ -127,7 +200,7 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 		return nil, err
 	}
 	say(r, "drew %d images of street numbers, to look at in %s", c.Images+demoValidation+c.Tests, c.Pictures())
-	result := &DemoResult{Student: Folder(filepath.Join(c.Out, "distilled")).Student()}
+	result := &DemoResult{Student: c.folder("distilled").Student()}
 	for _, student := range []struct {
 		name  string
 		alone bool
@@ -137,7 +210,7 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 		{"distilled", false, &result.Distilled},
 	} {
 		say(r, "\nstudent %s", student.name)
-		folder := Folder(filepath.Join(c.Out, student.name))
+		folder := c.folder(student.name)
 		if _, err := Train(ctx, c.config(student.alone), folder, o); err != nil {
 			return nil, fmt.Errorf("student %s: %w", student.name, err)
 		}
@@ -146,7 +219,6 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 			return nil, err
 		}
 	}
-	var err error
 	result.Teacher, err = c.measure(ctx, c.Teacher, o)
 	return result, err
 }

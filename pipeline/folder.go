@@ -104,9 +104,12 @@ func (h *holding) release() {
 	}
 }
 
-// verifyFolder is the beginning of the names of the folders in which exported
-// students are tried.
-const verifyFolder = ".verify-"
+// The beginnings of the names of the folders in which exported students are tried,
+// and the demo's images drawn.
+const (
+	verifyFolder = ".verify-"
+	drawnFolder  = ".drawn-"
+)
 
 // sweep removes what a killed process leaves of files that it was writing: those
 // of a run's names behind a dot and before a number, and folders of exports.
@@ -128,8 +131,10 @@ func (f Folder) sweep() error {
 
 func (f Folder) leftover(name string) bool {
 	number := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
-	if rest, ok := strings.CutPrefix(name, verifyFolder); ok {
-		return number(rest)
+	for _, folder := range []string{verifyFolder, drawnFolder} {
+		if rest, ok := strings.CutPrefix(name, folder); ok {
+			return number(rest)
+		}
 	}
 	for _, file := range f.files() {
 		if rest, ok := strings.CutPrefix(name, "."+filepath.Base(file)); ok && number(rest) {
@@ -143,7 +148,7 @@ func (f Folder) leftover(name string) bool {
 // one that never came to a checkpoint, or any run that may be overwritten. Files
 // that no run wrote are never given up.
 func (f Folder) free(overwrite bool) error {
-	if _, err := os.Stat(f.Config()); errors.Is(err, fs.ErrNotExist) {
+	if !f.isRun() {
 		for _, file := range f.files() {
 			if _, err := os.Lstat(file); err == nil {
 				return fmt.Errorf("pipeline: %s has a file %s and no config.yaml, so it is not a run's; move it away or choose another folder", f, filepath.Base(file))
@@ -182,6 +187,12 @@ func (f Folder) Numbered() Folder {
 			return g // and let the run say what is wrong with it
 		}
 	}
+}
+
+// isRun reports whether a run has begun in the folder.
+func (f Folder) isRun() bool {
+	_, err := os.Stat(f.Config())
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // begun reports whether there is anything in the folder that a run has learned.

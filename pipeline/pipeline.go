@@ -84,7 +84,7 @@ func Train(ctx context.Context, c Config, folder Folder, o Options) (*FinalMetri
 	}
 	u, err := prepare(ctx, c, o)
 	if err != nil {
-		return nil, err
+		return nil, stopped(err, folder)
 	}
 	defer u.close()
 	if err := folder.begin(u.config, u.studentONNX); err != nil {
@@ -121,7 +121,7 @@ func Resume(ctx context.Context, folder Folder, o Options) (*FinalMetrics, error
 	o.from, o.restart = folder, !folder.begun()
 	u, err := prepare(ctx, c, o)
 	if err != nil {
-		return nil, err
+		return nil, stopped(err, folder)
 	}
 	defer u.close()
 	if o.restart {
@@ -209,6 +209,8 @@ func stopped(err error, folder Folder) error {
 	switch {
 	case err == nil:
 		return nil
+	case full(err) && !folder.isRun():
+		return fmt.Errorf("%w; make room and give the same command again", err)
 	case full(err):
 		return fmt.Errorf("%w; make room and go on with: distill train --resume --out %s", err, folder)
 	case errors.Is(err, errDiverged) && !folder.begun():

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -30,7 +29,7 @@ Worked examples:
    distill demo --seed 2 --out runs/demo2`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "teacher", Usage: "`FILE` of another teacher of the ten digits (default: one that the program carries)"},
-			&cli.StringFlag{Name: "out", Value: d.Out, Usage: "`FOLDER` for the two runs; what an earlier demo left in it is replaced"},
+			&cli.StringFlag{Name: "out", Value: d.Out, Usage: "`FOLDER` for the two runs; what an earlier demo wrote into it is replaced, and nothing else"},
 			&cli.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "of drawings and training"},
 			&cli.IntFlag{Name: "images", Value: d.Images, Usage: "training images, at least 100"},
 			&cli.IntFlag{Name: "epochs", Value: d.Epochs, Usage: "times each of them is seen"},
@@ -57,11 +56,6 @@ func demo(c *cli.Context) error {
 			return fmt.Errorf("demo: there is no teacher at %s; without --teacher the demo takes the one that the program carries", config.Teacher)
 		}
 	}
-	for _, run := range []string{"alone", "distilled"} {
-		if err := removeRun(filepath.Join(config.Out, run)); err != nil {
-			return err
-		}
-	}
 	setThreads(config.Threads)
 	start := time.Now()
 	report := newTerminal(c)
@@ -70,17 +64,6 @@ func demo(c *cli.Context) error {
 		return err
 	}
 	return printDemo(c.App.Writer, result, time.Since(start))
-}
-
-// removeRun removes an earlier demo's run folder, and nothing that is not one.
-func removeRun(folder string) error {
-	if _, err := os.Stat(pipeline.Folder(folder).Config()); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err := os.RemoveAll(folder); err != nil {
-		return fmt.Errorf("demo: removing the earlier run: %w", err)
-	}
-	return nil
 }
 
 func printDemo(w io.Writer, r *pipeline.DemoResult, took time.Duration) error {
