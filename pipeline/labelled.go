@@ -59,7 +59,7 @@ func batchesOf(ctx context.Context, split *data.Split, at []int) iter.Seq2[data.
 func newBatch(split *data.Split, n int) data.Batch {
 	h, w, c := split.Shape()
 	return data.Batch{
-		Pixels: make([]uint8, n*h*w*c), N: n, H: h, W: w, C: c,
+		Pixels: make([]uint8, n*h*w*c), N: n, H: h, W: w, C: c, Split: split,
 		Labels: make([]int, n), Samples: make([]uint64, n),
 	}
 }

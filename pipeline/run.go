@@ -257,7 +257,7 @@ func inOrder(ctx context.Context, split *data.Split, batch int) iter.Seq2[*Sampl
 }
 
 func teacherBatch(b data.Batch) teachers.Batch {
-	return teachers.Batch{Pixels: b.Pixels, N: b.N, H: b.H, W: b.W, C: b.C, Samples: b.Samples, View: b.View, Labels: b.Labels}
+	return teachers.Batch{Pixels: b.Pixels, N: b.N, H: b.H, W: b.W, C: b.C, Samples: b.Samples, View: b.View, Labels: b.Labels, SampleName: b.Split.SampleOf}
 }
 
 // timeStep times one step without learning from it.

@@ -288,8 +288,8 @@ func (c *Cache) sums(id shardID) []byte {
 func (c *Cache) read(b Batch, out *Signals) (missing []int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, id := range b.Samples {
-		if !c.readRow(id, b.View) {
+	for i := range b.Samples {
+		if !c.readRow(b, i) {
 			missing = append(missing, i)
 			continue
 		}
@@ -313,13 +313,14 @@ func (s *Signals) column(k int) []float32 {
 	return s.Maps[k-1].Data
 }
 
-// readRow brings a row to c.scratch and reports whether it is there and sound.
-func (c *Cache) readRow(id uint64, view uint32) bool {
-	row, ok := c.row[id]
+// readRow brings the row of image i to c.scratch and reports whether it is there
+// and sound.
+func (c *Cache) readRow(b Batch, i int) bool {
+	row, ok := c.row[b.Samples[i]]
 	if !ok {
 		return false
 	}
-	s := c.shard(shardID{view, int(row) / shardRows}, false)
+	s := c.shard(shardID{b.View, int(row) / shardRows}, false)
 	if s == nil {
 		return false
 	}
@@ -328,7 +329,7 @@ func (c *Cache) readRow(id uint64, view uint32) bool {
 	case err != nil:
 		c.setAside(s, err)
 	case there && !sound:
-		c.tell(s.path, "recorded signals are damaged: %s: sample %#x does not match its checksum; such samples are computed and recorded again", s.path, id)
+		c.tell(s.path, "recorded signals are damaged: %s: what is recorded of %s does not match its checksum; such images are computed and recorded again", s.path, b.sample(i))
 	}
 	return err == nil && sound
 }

@@ -29,6 +29,10 @@ type Batch struct {
 	Samples []uint64 // [N], the stable identity of each sample; may be nil where nothing is recorded
 	View    uint32   // which augmentation of the samples this is; 0 is the first
 	Labels  []int    // [N], each image's class in the data's order; wanted by a gradient alone
+
+	// SampleName is what people call the sample of an identity, in errors; nil, or
+	// a name of "", shows the identity.
+	SampleName func(id uint64) string
 }
 
 // check compares the fields with one another.
@@ -50,6 +54,14 @@ func (b Batch) check() error {
 func (b Batch) sample(i int) string {
 	if b.Samples == nil {
 		return fmt.Sprintf("image %d of the batch", i)
+	}
+	if b.SampleName != nil {
+		switch name := b.SampleName(b.Samples[i]); {
+		case name != "" && b.View > 0:
+			return fmt.Sprintf("image %s, view %d", name, b.View)
+		case name != "":
+			return "image " + name
+		}
 	}
 	return fmt.Sprintf("sample %#x, view %d", b.Samples[i], b.View)
 }

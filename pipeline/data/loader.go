@@ -37,6 +37,7 @@ type LoaderConfig struct {
 // Batch is some samples of a split. It belongs to whoever received it.
 type Batch struct {
 	Pixels  []uint8  // [N, H, W, C], 0..255
+	Split   *Split   // where the samples are from
 	N       int      // samples
 	H, W, C int      // of each sample
 	Labels  []int    // [N], indices into Set.Classes
@@ -306,7 +307,7 @@ func (l *Loader) batch(n int) Batch {
 		}
 	}
 	return Batch{
-		Pixels: m.pixels[:n*h*w*c], N: n, H: h, W: w, C: c,
+		Pixels: m.pixels[:n*h*w*c], Split: l.split, N: n, H: h, W: w, C: c,
 		Labels: m.labels[:n], Samples: m.samples[:n], Indices: m.indices[:n],
 		home: m, lease: m.lease.Load(),
 	}

@@ -55,6 +55,19 @@ func (s *Split) Counts() []int {
 // under the same name.
 func (s *Split) ID(i int) uint64 { return s.owner.samples[s.index[i]].id }
 
+// SampleOf is the name of the data set's sample of this identity, whatever split
+// it is in, or "". It looks at all samples: it is for errors. A nil Split has none.
+func (s *Split) SampleOf(id uint64) string {
+	if s != nil {
+		for i := range s.owner.samples {
+			if s.owner.samples[i].id == id {
+				return s.owner.samples[i].name
+			}
+		}
+	}
+	return ""
+}
+
 // IDs are the identities of all samples, in order; the caller owns the slice.
 func (s *Split) IDs() []uint64 {
 	out := make([]uint64, s.Len())
