@@ -19,8 +19,12 @@ func (u *run) openData(ctx context.Context) error {
 		if u.config.Data.Path, err = filepath.Abs(u.config.Data.Path); err != nil {
 			return fmt.Errorf("pipeline: %w", err)
 		}
+		check, err := u.checkModels()
+		if err != nil {
+			return err
+		}
 		if u.data, err = openSet(ctx, u.config.Data, data.Options{
-			Seed: u.config.Training.Seed, HashContent: u.config.Teacher.Path != "" && u.config.Resources.caches(),
+			Seed: u.config.Training.Seed, Check: check, HashContent: u.config.Teacher.Path != "" && u.config.Resources.caches(),
 		}, u.reporter); err != nil {
 			return err
 		}

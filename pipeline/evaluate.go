@@ -23,6 +23,7 @@ type EvaluateConfig struct {
 	Split     string        // test (also when empty), val, train or all
 	Seed      uint64        // of the split, where the data brings none
 	Batch     int           // 0 is 128
+	Samples   int           // images to measure on, stratified and drawn from Seed; 0 is all
 	Latency   int           // timed runs at batch 1; 0 is 200
 	Resources ResourcesConfig
 }
@@ -57,20 +58,28 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 	if r == nil {
 		r = Silent{}
 	}
-	set, splits, done, err := openSplits(ctx, o.Data, c.Data, c.Split, c.Seed, r)
-	if err != nil {
-		return nil, err
+	if c.Samples < 0 {
+		return nil, fmt.Errorf("pipeline: measuring on %d samples; give their number, or 0 for all", c.Samples)
 	}
-	defer done()
 	m, err := onnx.ReadFile(c.Model.Path)
 	if err != nil {
 		return nil, err
 	}
+	check, err := precheck(c.Model, m, c.Data, c.Resources)
+	if err != nil {
+		return nil, err
+	}
+	set, splits, done, err := openSplits(ctx, o.Data, c.Data, wantedImages{c.Split, c.Samples, c.Seed, check}, r)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	for _, split := range splits {
 		if split.Len() == 0 {
 			return nil, fmt.Errorf("pipeline: %s has no %s images to measure on; choose another split: %s", c.Data.Path, split.Name(), strings.Join(Splits, ", "))
 		}
 	}
+	splits = thin(splits, c.Samples, c.Seed)
 	tryOn := trialOf(set, splits, o.Data != nil, c.Data, c.Seed, r)
 	defer tryOn.close()
 	session, spec, err := openForEvaluation(ctx, c, set, tryOn, r)
@@ -121,19 +130,30 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 	return e, nil
 }
 
+// wantedImages says what is measured on.
+type wantedImages struct {
+	split   string
+	samples int    // of the splits together; 0 is all
+	seed    uint64 // of the samples, and of the split where the data brings none
+	check   func(classes []string) error
+}
+
 // openSplits opens what the configuration names, unless set is there already, and
 // chooses among its splits. done closes what was opened.
-func openSplits(ctx context.Context, set *data.Set, c DataConfig, split string, seed uint64, r Reporter) (opened *data.Set, splits []*data.Split, done func(), err error) {
+func openSplits(ctx context.Context, set *data.Set, c DataConfig, want wantedImages, r Reporter) (opened *data.Set, splits []*data.Split, done func(), err error) {
 	done = func() {}
 	if set == nil {
-		testOnly := split == "" || split == "test"
-		if set, err = openSet(ctx, c, data.Options{Seed: seed, EvalOnly: testOnly}, r); err != nil {
+		o := data.Options{Seed: want.seed, Check: want.check}
+		if want.split == "" || want.split == "test" {
+			o.EvalOnly, o.TestLimit = true, want.samples
+		}
+		if set, err = openSet(ctx, c, o, r); err != nil {
 			return nil, nil, nil, err
 		}
 		done = func() { set.Close() }
 		sayData(r, set)
 	}
-	if splits, err = chooseSplits(set, split); err != nil {
+	if splits, err = chooseSplits(set, want.split); err != nil {
 		done()
 		return nil, nil, nil, err
 	}

@@ -74,8 +74,8 @@ func trialOf(set *data.Set, splits []*data.Split, given bool, c DataConfig, seed
 		return &trialImages{split: splits[0]}
 	}
 	return &trialImages{measured: splits[0], open: func(ctx context.Context) (*data.Set, error) {
-		c.Limit = 1 // training image: none is wanted
-		return openSet(ctx, c, data.Options{Seed: seed}, r)
+		c.Limit = 1 // training image, and one to test on: none is wanted
+		return openSet(ctx, c, data.Options{Seed: seed, TestLimit: 1}, r)
 	}}
 }
 

@@ -97,8 +97,13 @@ func (u *run) openTeacher(ctx context.Context) error {
 
 // session is how a model is opened on images of the given data set.
 func (c TeacherConfig) session(set *data.Set, r ResourcesConfig) teachers.Options {
+	return c.openedAt([2]int{set.H, set.W}, r)
+}
+
+// openedAt is the same for images of a height and width.
+func (c TeacherConfig) openedAt(size [2]int, r ResourcesConfig) teachers.Options {
 	o := teachers.Options{
-		Size: [2]int{c.Size, c.Size}, DataSize: [2]int{set.H, set.W},
+		Size: [2]int{c.Size, c.Size}, DataSize: size,
 		Layout: teachers.Layout(c.Layout), Output: c.Output,
 		Threads: r.Threads, Library: r.OnnxRuntime,
 	}

@@ -72,7 +72,16 @@ func Verify(ctx context.Context, c VerifyConfig, o Options) (*Verification, erro
 	if c.Samples < 0 {
 		return nil, fmt.Errorf("pipeline: comparing on %d samples; give their number, or 0 for all", c.Samples)
 	}
-	set, splits, done, err := openSplits(ctx, o.Data, c.Data, c.Split, c.Seed, r)
+	for _, model := range []TeacherConfig{c.A, c.B} {
+		m, err := onnx.ReadFile(model.Path)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := precheck(model, m, c.Data, c.Resources); err != nil {
+			return nil, err
+		}
+	}
+	set, splits, done, err := openSplits(ctx, o.Data, c.Data, wantedImages{split: c.Split, samples: c.Samples, seed: c.Seed}, r)
 	if err != nil {
 		return nil, err
 	}

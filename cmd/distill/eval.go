@@ -32,7 +32,8 @@ Worked examples:
 			&cli.StringFlag{Name: "preprocess", Usage: "`SPEC` of the model's input: " + preprocessUsage + " (default: its metadata, else auto)"},
 			layoutFlag(), outputFlag(),
 			&cli.StringFlag{Name: "model-classes", Usage: "the model's class for each class of the data, `NUMBERS` such as 0,2,1 (default: the same)"},
-			&cli.Uint64Flag{Name: "seed", Value: d.Training.Seed, Usage: "of the split, where the data brings no test set of its own"},
+			&cli.IntFlag{Name: "samples", Usage: "measure on this many images, stratified by class; 0 is all"},
+			&cli.Uint64Flag{Name: "seed", Value: d.Training.Seed, Usage: "of --samples, and of the split, where the data brings no test set of its own"},
 			&cli.IntFlag{Name: "size", Usage: "resize images to this height and width; 0 keeps their own"},
 			&cli.IntFlag{Name: "channels", Usage: "1 or 3; 0 keeps the images' own"},
 			&cli.BoolFlag{Name: "skip-bad", Usage: "count and leave out images that cannot be read"},
@@ -58,6 +59,9 @@ func evaluate(c *cli.Context) error {
 	if l := c.String("model-layout"); l != "" && !slices.Contains(pipeline.Layouts, l) {
 		return usagef("--model-layout is one of %s, got %q", strings.Join(pipeline.Layouts, ", "), l)
 	}
+	if n := c.Int("samples"); n < 0 {
+		return usagef("--samples is a number of images, or 0 for all, got %d", n)
+	}
 	if _, err := preprocess.Parse(c.String("preprocess")); err != nil {
 		return usagef("--preprocess: %w", err)
 	}
@@ -69,7 +73,7 @@ func evaluate(c *cli.Context) error {
 			Path: c.String("data"), Size: c.Int("size"), Channels: c.Int("channels"),
 			SkipBad: c.Bool("skip-bad"), AllowEmpty: c.Bool("allow-empty"), Validation: pipeline.Default().Data.Validation,
 		},
-		Split: c.String("split"), Seed: c.Uint64("seed"),
+		Split: c.String("split"), Samples: c.Int("samples"), Seed: c.Uint64("seed"),
 		Resources: pipeline.ResourcesConfig{Threads: c.Int("threads"), OnnxRuntime: c.String("onnxruntime")},
 	}
 	if c.IsSet("model-classes") {

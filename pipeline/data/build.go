@@ -34,10 +34,16 @@ func (b *builder) build(ctx context.Context) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.Check != nil {
+		if err := b.Check(b.classes); err != nil {
+			return nil, err
+		}
+	}
 	b.steps = progress{report: b.Progress, total: len(b.samples)}
 	for p, pool := range pools {
-		if n := len(pool); part(p) == partTrain && b.Limit > 0 {
-			b.steps.total += min(n, b.Limit)
+		most := [partCount]int{partTrain: b.Limit, partTest: b.TestLimit}[p]
+		if n := len(pool); most > 0 {
+			b.steps.total += min(n, most)
 		} else {
 			b.steps.total += n
 		}
@@ -216,6 +222,9 @@ func (b *builder) split(ctx context.Context, owner *opened, p part, pool []int32
 			if b.bad[i] == nil {
 				good = append(good, i)
 			}
+		}
+		if p == partTest && b.TestLimit > 0 {
+			return choose(b.samples, good, b.TestLimit, len(b.classes), key(drawTake, b.Seed))
 		}
 		if p == partTrain && b.Limit > 0 {
 			return choose(b.samples, good, b.Limit, len(b.classes), key(drawLimit, b.Seed))

@@ -33,6 +33,9 @@ type Options struct {
 	// Limit keeps that many training samples, stratified by class and drawn by
 	// Seed, after validation and test sets have been cut. 0 keeps all.
 	Limit int
+	// TestLimit keeps that many test samples, those that Split.Take gives for Seed.
+	// 0 keeps all.
+	TestLimit int
 	// EvalOnly is for measuring a finished model: Test is loaded, Train and Val
 	// stay empty, and a source without a training part is accepted. Where the source
 	// has no test set the same samples are cut as for training; TestFraction 1 takes
@@ -66,6 +69,9 @@ type Options struct {
 
 	// Workers is the number of goroutines that Open decodes with; 0 is GOMAXPROCS.
 	Workers int
+	// Check, where not nil, is asked about the classes before an image is read; what
+	// it returns is Open's error.
+	Check func(classes []string) error
 	// Progress, where not nil, is told how many of how many steps Open has done:
 	// one for each image's header, one for each image decoded. Calls do not overlap,
 	// done never falls, and total may change.
@@ -94,6 +100,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("data: test fraction is %v; it must be below 1", o.TestFraction)
 	case o.Limit < 0:
 		return fmt.Errorf("data: limit is %d samples; it must be 0 (all) or more", o.Limit)
+	case o.TestLimit < 0:
+		return fmt.Errorf("data: test limit is %d samples; it must be 0 (all) or more", o.TestLimit)
 	case o.ArchiveLimit < 0 || o.ArchiveLimit > mostArchive:
 		return fmt.Errorf("data: archive limit is %d bytes; it must be 0 (2 GiB) to %d", o.ArchiveLimit, int64(mostArchive))
 	case o.MaxPixels < 0 || o.MaxPixels > math.MaxInt32:

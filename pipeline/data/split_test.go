@@ -172,3 +172,27 @@ func TestFromMemoryIsChecked(t *testing.T) {
 		}
 	})
 }
+
+func TestTestLimitIsWhatTakeGives(t *testing.T) {
+	path := writeTree(t, classFolders(t, 2, 2, 20, "train/a", "train/b", "test/a", "test/b"))
+	for _, budget := range []int64{0, -1} {
+		all := mustOpen(t, path, Options{Seed: 4, EvalOnly: true})
+		few := mustOpen(t, path, Options{Seed: 4, EvalOnly: true, TestLimit: 10, MemoryBudget: budget})
+		if got, want := names(few.Test), names(all.Test.Take(10, 4)); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if few.Fingerprint != all.Fingerprint {
+			t.Error("the fingerprint differs")
+		}
+	}
+	_, err := Open(path, Options{TestLimit: -1})
+	wantError(t, err, "test limit is -1")
+}
+
+func TestCheckIsAskedBeforeImagesAreRead(t *testing.T) {
+	path := writeTree(t, map[string][]byte{"a/1.png": {1}, "b/1.png": {2}}) // neither is an image
+	_, err := Open(path, Options{Check: func(classes []string) error {
+		return fmt.Errorf("asked about %q", classes)
+	}})
+	wantError(t, err, `asked about ["a" "b"]`)
+}
