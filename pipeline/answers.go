@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -19,6 +20,7 @@ type answers struct {
 	first   []int         // [samples], the class of the highest
 	labels  []int         // [samples]
 	took    time.Duration // in all
+	scores  scoreRange
 }
 
 // ask adds what a model says of a batch.
@@ -29,6 +31,9 @@ func (a *answers) ask(t teachers.Teacher, b data.Batch) error {
 	if err != nil {
 		return err
 	}
+	if err := (engine.Scores{Logits: s.Logits, Labels: b.Labels}).Check(); err != nil {
+		return fmt.Errorf("pipeline: %s: %w", t.Spec().Name, err)
+	}
 	a.add(s.Logits, b.Labels)
 	return nil
 }
@@ -36,6 +41,7 @@ func (a *answers) ask(t teachers.Teacher, b data.Batch) error {
 func (a *answers) add(logits []float32, labels []int) {
 	a.classes = len(logits) / len(labels)
 	for row := range slices.Chunk(logits, a.classes) {
+		a.scores.add(row)
 		top, sum := float64(slices.Max(row)), 0.0
 		for _, v := range row {
 			sum += math.Exp(float64(v) - top)

@@ -375,7 +375,11 @@ func scoreSplit(ctx context.Context, model teachers.Teacher, split *data.Split, 
 		if err != nil {
 			return err
 		}
-		add(engine.Scores{Logits: s.Logits, Labels: sample.Labels})
+		scores := engine.Scores{Logits: s.Logits, Labels: sample.Labels}
+		if err := scores.Check(); err != nil {
+			return fmt.Errorf("pipeline: %s: %w", model.Spec().Name, err)
+		}
+		add(scores)
 		done += len(sample.Labels)
 		tell(done, "")
 	}

@@ -21,6 +21,9 @@ func suspect(a *answers, spec teachers.Spec, r Reporter) {
 	if n == 0 {
 		return
 	}
+	if line := a.scores.doubt(spec); line != "" {
+		r.Warn(line)
+	}
 	top1, expected, chance := a.top1(nil), a.confidence(), 1/float64(a.classes)
 	order, better := a.anotherOrder()
 	mapping := fmt.Sprintf("this mapping would give %.1f %%: teacher.classes %s", 100*better, FormatClasses(inTeachersOrder(order, spec)))

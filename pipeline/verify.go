@@ -301,7 +301,11 @@ func (p *pair) compare(ctx context.Context, splits []*data.Split, batch int, r R
 					return nil, err
 				}
 				if p.judged[i] {
-					accuracy[i].Add(engine.Scores{Logits: s.Logits, Labels: sample.Labels})
+					scores := engine.Scores{Logits: s.Logits, Labels: sample.Labels}
+					if err := scores.Check(); err != nil {
+						return nil, fmt.Errorf("pipeline: %s: %w", p.models[i].Path, err)
+					}
+					accuracy[i].Add(scores)
 				}
 				if logits[i] = s.Logits; v.Compared == ComparedLogP {
 					toLogP(logits[i], classes)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -70,6 +71,22 @@ func (m *AverageValueMeter) Value() Average {
 type Scores struct {
 	Logits []float32 // [N, Classes]; any monotone score will do
 	Labels []int     // [N]
+}
+
+// Check returns an error where there are not as many scores for each label as for
+// every other, or a label names none of the classes. The meters take both for
+// granted.
+func (s Scores) Check() error {
+	if len(s.Labels) == 0 || len(s.Logits) == 0 || len(s.Logits)%len(s.Labels) != 0 {
+		return fmt.Errorf("engine: %d scores for %d labels; each label has a score of every class", len(s.Logits), len(s.Labels))
+	}
+	classes := len(s.Logits) / len(s.Labels)
+	for i, label := range s.Labels {
+		if label < 0 || label >= classes {
+			return fmt.Errorf("engine: sample %d has the label %d, and scores of classes 0 to %d", i, label, classes-1)
+		}
+	}
+	return nil
 }
 
 func (s Scores) row(i int) []float32 {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -94,5 +95,27 @@ func TestConfusionMeter(t *testing.T) {
 	m.Reset()
 	if m.Value() != nil {
 		t.Error("Reset kept state")
+	}
+}
+
+func TestScoresThatNoMeterTakes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		scores Scores
+		want   string // in the error; "" is none
+	}{
+		{"two samples of three classes", Scores{make([]float32, 6), []int{0, 2}}, ""},
+		{"a label of a class more", Scores{make([]float32, 6), []int{0, 3}}, "sample 1 has the label 3, and scores of classes 0 to 2"},
+		{"a negative label", Scores{make([]float32, 6), []int{-1, 0}}, "sample 0 has the label -1"},
+		{"scores that cannot be shared out", Scores{make([]float32, 7), []int{0, 1}}, "7 scores for 2 labels"},
+		{"no scores", Scores{nil, []int{0}}, "0 scores for 1 labels"},
+		{"no labels", Scores{make([]float32, 6), nil}, "6 scores for 0 labels"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.scores.Check()
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
 	}
 }
