@@ -33,6 +33,11 @@ type Options struct {
 	// are then removed, and Export replace a file.
 	Overwrite bool
 
+	// Attention says that attention transfer is asked for: a teacher without a
+	// place for it is then an error. Otherwise, where the configuration has the
+	// default weight and names no taps, it is left out and that is said.
+	Attention bool
+
 	// Profile is the file that tells at the end, as a table, where the time of
 	// the training steps went; a second one with .pb.gz added to its name does
 	// for go tool pprof. Empty measures nothing.

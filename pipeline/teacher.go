@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -26,29 +27,10 @@ func (u *run) openTeacher(ctx context.Context) error {
 	if c.Path, err = filepath.Abs(c.Path); err != nil {
 		return fmt.Errorf("pipeline: %w", err)
 	}
-	attention := u.config.Loss.Attention
 	o := c.session(u.data, u.config.Resources)
-	o.Taps, o.Map, o.Power = c.Taps, teachers.MapKind(attention.Map), attention.Power
-	if attention.Beta == 0 {
-		o.Taps, o.Map = nil, teachers.MapNone
-	}
-	session, err := teachers.Open(c.Path, o)
+	session, err := u.openTapped(&o)
 	if err != nil {
 		return err
-	}
-	u.closers = append(u.closers, session)
-	if attention.Beta > 0 {
-		if u.pairs, err = u.pairTaps(session.Spec()); err != nil {
-			return err
-		}
-		if c.Taps = teacherTaps(u.pairs); !slices.Equal(c.Taps, tapNames(session.Spec())) {
-			o.Taps = c.Taps
-			session.Close()
-			if session, err = teachers.Open(c.Path, o); err != nil {
-				return err
-			}
-			u.closers = append(u.closers, session)
-		}
 	}
 	u.teacherSHA = session.Spec().Hash
 	if o.ClassOrder, err = settleClasses(session, u.data.Classes, u.reporter); err != nil {
@@ -95,6 +77,45 @@ func (u *run) openTeacher(ctx context.Context) error {
 	})
 }
 
+// openTapped opens the teacher with the taps that the student learns from, and
+// completes the options with which it is opened again. Where attention is but the
+// default and the teacher has no place for it, as a network of tokens, it is left
+// out and that is said.
+func (u *run) openTapped(o *teachers.Options) (*teachers.Session, error) {
+	c, attention := &u.config.Teacher, &u.config.Loss.Attention
+	open := func() (*teachers.Session, error) {
+		session, err := teachers.Open(c.Path, *o)
+		if err == nil {
+			u.closers = append(u.closers, session)
+		}
+		return session, err
+	}
+	if attention.Beta == 0 {
+		o.Taps, o.Map = nil, teachers.MapNone
+		return open()
+	}
+	o.Taps, o.Map, o.Power = c.Taps, teachers.MapKind(attention.Map), attention.Power
+	session, err := open()
+	if err == nil {
+		u.pairs, err = u.pairTaps(session.Spec())
+	}
+	if byDefault := !u.options.Attention && len(c.Taps)+len(u.config.Student.Taps) == 0 && attention.Beta == Default().Loss.Attention.Beta; byDefault &&
+		(errors.Is(err, teachers.ErrNoFeatureMap) || errors.Is(err, errNoPairs)) {
+		say(u.reporter, "taps     none: %v. The student learns from the teacher's logits alone", err)
+		attention.Beta, o.Taps, o.Map = 0, nil, teachers.MapNone
+		return open()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.Taps = teacherTaps(u.pairs); slices.Equal(c.Taps, tapNames(session.Spec())) {
+		return session, nil
+	}
+	o.Taps = c.Taps
+	session.Close()
+	return open()
+}
+
 // session is how a model is opened on images of the given data set.
 func (c TeacherConfig) session(set *data.Set, r ResourcesConfig) teachers.Options {
 	return c.openedAt([2]int{set.H, set.W}, r)
@@ -128,6 +149,9 @@ func tapNames(spec teachers.Spec) []string {
 	}
 	return taps
 }
+
+// errNoPairs is returned by pairTaps where nothing can be paired by resolution.
+var errNoPairs = errors.New("no tap of the student has the resolution of one of the teacher's")
 
 // pairTaps decides which places of the student learn from which of the
 // teacher, and writes the student's side into the configuration.
@@ -165,8 +189,8 @@ func (u *run) pairTaps(teacher teachers.Spec) ([]TapPair, error) {
 		pairs = pairByResolution(own, theirs, [2]int{u.data.H, u.data.W}, [2]int{teacher.H, teacher.W})
 	}
 	if len(pairs) == 0 {
-		return nil, fmt.Errorf("pipeline: no tap of the student (%s) has the resolution of one of the teacher's (%s); name pairs with teacher.taps and student.taps, or train on logits alone with loss.attention.beta 0",
-			names(own), cmp.Or(names(theirs), "none"))
+		return nil, fmt.Errorf("pipeline: %w: the student has %s, the teacher %s; name pairs with teacher.taps and student.taps, or train on logits alone with loss.attention.beta 0",
+			errNoPairs, names(own), cmp.Or(names(theirs), "none"))
 	}
 	u.config.Student.Taps = nil
 	for _, p := range pairs {

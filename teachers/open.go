@@ -1,6 +1,7 @@
 package teachers
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -112,6 +113,10 @@ func wanted(sizes ...[2]int) [][2]int {
 	return nil
 }
 
+// ErrNoFeatureMap is returned by Open where maps are wanted, no taps are named
+// and the model suggests none, as a network of tokens does.
+var ErrNoFeatureMap = errors.New("no feature map of height and width above 1 that every path from image to logits passes through")
+
 func chooseTaps(s *survey, names []string, kind MapKind) ([]Tap, error) {
 	switch {
 	case kind == MapNone && len(names) > 0:
@@ -128,7 +133,7 @@ func chooseTaps(s *survey, names []string, kind MapKind) ([]Tap, error) {
 		}
 	}
 	if len(taps) == 0 {
-		return nil, fmt.Errorf("teachers: %s has no feature map of height and width above 1 that every path from image to logits passes through; name taps with Options.Taps, or leave attention out", s.name())
+		return nil, fmt.Errorf("teachers: %s has %w; name taps with Options.Taps, or leave attention out", s.name(), ErrNoFeatureMap)
 	}
 	return taps, nil
 }

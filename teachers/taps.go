@@ -53,7 +53,7 @@ func set(names ...string) map[string]bool {
 // throats returns, in graph order, the values that every path from image to
 // logits passes through: the dominators of the logits in the graph of values,
 // without the image and the logits. Values made before any learned weight are
-// left out.
+// left out, and so is what a Pad makes: its operand with a margin.
 //
 // All values that lie on some path are numbered in graph order, in which every
 // edge leads upwards. A value then lies on all paths exactly when no edge leads
@@ -114,7 +114,7 @@ func throats(g *onnx.Graph, x *onnx.Index, image, logits string) []string {
 	var out []string
 	far := 0
 	for i, v := range path {
-		if far <= i && v != image && v != logits && learned[v] {
+		if far <= i && v != image && v != logits && learned[v] && x.Producer(v).Op != "Pad" {
 			out = append(out, v)
 		}
 		far = max(far, highest[i])

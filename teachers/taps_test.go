@@ -45,6 +45,8 @@ func TestThroats(t *testing.T) {
 		want  string
 	}{
 		{"a chain is all throat", []string{"a = Conv image W", "b = Relu a", "out = Gemm b W"}, "a b"},
+		{"a Pad gives its operand with a margin", []string{
+			"a = Conv image W", "p = Pad a W", "b = Conv p W", "q = Pad b W", "out = Gemm q W"}, "a b"},
 		{"a residual block is passed at its ends", []string{
 			"a = Conv image W", "b = Conv a W", "c = Relu b", "d = Add a c", "out = Gemm d W"}, "a d"},
 		{"two branches meet", []string{

@@ -113,6 +113,7 @@ func TestUsageErrors(t *testing.T) {
 		{"verify of one model", []string{"verify", "--data", "x", "a.onnx"}, []string{"exactly two model files, got 1", "distill verify --help"}},
 		{"verify without data", []string{"verify", "a.onnx", "b.onnx"}, []string{"--data"}},
 		{"verify on a misspelt split", []string{"verify", "--data", "x", "--split", "tset", "a.onnx", "b.onnx"}, []string{"test, val, train, all", `"tset"`}},
+		{"inspect with an unknown layout", []string{"inspect", "--model-layout", "nhwc", "a.onnx"}, []string{"NCHW, NHWC", `"nhwc"`}},
 		{"verify with an unknown layout", []string{"verify", "--data", "x", "--model-layout", "HWC", "a.onnx", "b.onnx"}, []string{"NCHW, NHWC", `"HWC"`}},
 		{"verify on less than no image", []string{"verify", "--data", "x", "--samples", "-1", "a.onnx", "b.onnx"}, []string{"--samples", "-1"}},
 		{"a negative tolerance", []string{"verify", "--data", "x", "--tolerance", "-1", "a.onnx", "b.onnx"}, []string{"--tolerance", "-1"}},

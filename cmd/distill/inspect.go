@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -36,6 +38,9 @@ Worked examples:
 			path, err := oneArgument(c, "model file")
 			if err != nil {
 				return err
+			}
+			if l := c.String("model-layout"); l != "" && !slices.Contains(pipeline.Layouts, l) {
+				return usagef("--model-layout is one of %s, got %q", strings.Join(pipeline.Layouts, ", "), l)
 			}
 			size := c.Int("model-size")
 			report, err := teachers.Inspect(path, teachers.InspectOptions{

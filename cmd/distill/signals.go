@@ -126,7 +126,7 @@ func recordSignals(c *cli.Context) error {
 		return usagef("signals are what a teacher says: --teacher FILE")
 	}
 	setThreads(c.Int("threads"))
-	return pipeline.RecordSignals(c.Context, config, pipeline.Options{Reporter: report})
+	return pipeline.RecordSignals(c.Context, config, pipeline.Options{Reporter: report, Attention: asksForAttention(c)})
 }
 
 // namedFolder is the folder to list or to remove from.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -165,7 +166,8 @@ func train(c *cli.Context) error {
 	folder := pipeline.Folder(c.String("out"))
 	report := newTerminal(c)
 	options := pipeline.Options{
-		Reporter: report, Version: programVersion(), Profile: c.String("profile"), Verbose: c.Bool("verbose"), Overwrite: c.Bool("overwrite"),
+		Attention: asksForAttention(c),
+		Reporter:  report, Version: programVersion(), Profile: c.String("profile"), Verbose: c.Bool("verbose"), Overwrite: c.Bool("overwrite"),
 	}
 	var final *pipeline.FinalMetrics
 	var err error
@@ -209,6 +211,12 @@ func resumeOptions(c *cli.Context, o *pipeline.Options) (err error) {
 	}
 	o.Resources.Cache, err = cacheFolder(c, pipeline.NoCache)
 	return err
+}
+
+// asksForAttention reports whether attention transfer is meant, and not only not
+// ruled out.
+func asksForAttention(c *cli.Context) bool {
+	return slices.ContainsFunc([]string{"beta", "taps", "student-taps", "attention", "map", "power", "beta-decay"}, c.IsSet)
 }
 
 // setThreads bounds the cores of the student's kernels, which count them when
