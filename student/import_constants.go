@@ -183,7 +183,8 @@ func (im *importing) asAttention(c *importer.Call, v value) value {
 	if v.constant == nil || v.learned || !v.constant.Type.Float() || im.rank(v) < 2 || len(c.Outputs) == 0 {
 		return v
 	}
-	for next := c; ; {
+	next := c
+	for range fewSteps {
 		if len(next.Outputs) == 0 || im.readers[next.Outputs[0]] != 1 {
 			return v
 		}
@@ -203,7 +204,12 @@ func (im *importing) asAttention(c *importer.Call, v value) value {
 			return v
 		}
 	}
+	return v
 }
+
+// fewSteps bounds what is looked through for a form that is written out, so that
+// the import of a long chain stays linear in its length.
+const fewSteps = 16
 
 // maskedBelow is what scores are lowered by where a mask hides them: Swin's by
 // 100, most by 10,000 or more.

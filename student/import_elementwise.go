@@ -434,7 +434,7 @@ func (im *importing) root(c *importer.Call, x *gorgonia.Node) ([]value, error) {
 // squares, or of other powers above 1 or sizes, perhaps times a number: what a
 // root makes a norm of.
 func (im *importing) sumOfPowers(name string) bool {
-	for range len(im.Calls) {
+	for range fewSteps {
 		c := im.callOf(name)
 		if c == nil || c.Domain != "" || len(c.Inputs) == 0 {
 			return false

@@ -263,6 +263,35 @@ func TestKeptWeightsLearnSlowly(t *testing.T) {
 	if err != nil || config.Training.LearningRate != pipeline.KeptLearningRate {
 		t.Errorf("trained with %v, %v; want %v", config.Training.LearningRate, err, pipeline.KeptLearningRate)
 	}
+	if config.Training.Decay != pipeline.DecayWeights {
+		t.Errorf("decay shrinks %q, want %q", config.Training.Decay, pipeline.DecayWeights)
+	}
+}
+
+// TestDecayOfFilesWeights: of a file's network weights alone are shrunk, unless
+// somebody says otherwise, who may be a configuration.
+func TestDecayOfFilesWeights(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, []byte("student:\n  architecture: "+teacher+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		said bool
+	}{
+		{"a file", []string{"--student", teacher}, true},
+		{"fresh weights", []string{"--student", teacher, "--init", "random"}, true},
+		{"a network of the zoo", []string{"--student", "wrn-10-1"}, false},
+		{"all of a file", []string{"--student", teacher, "--decay", "all"}, false},
+		{"no decay", []string{"--student", teacher, "--weight-decay", "0"}, false},
+		{"a configuration", []string{"--config", config}, false},
+	} {
+		out, _, err := distill(t, append([]string{"train", "--data", "nowhere", "--out", filepath.Join(t.TempDir(), "run")}, c.args...)...)
+		if err == nil || strings.Contains(out, "decay    of layers' weights alone, as the network is a file's; --decay says all") != c.said {
+			t.Errorf("%s: the decay is said: %v, want %v; %v\n%s", c.name, !c.said, c.said, err, out)
+		}
+	}
 }
 
 func TestWrongPreprocessingIsSaidAloud(t *testing.T) {

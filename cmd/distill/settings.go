@@ -35,6 +35,7 @@ var settings = map[string][]string{
 	"loss.gradient_beta":     {"gradient-beta"},
 	"training.learning_rate": {"lr"},
 	"training.clip_norm":     {"clip-norm"},
+	"training.decay":         {"decay"},
 	"training.augment.views": {"views"},
 	"resources.cache":        {"cache"},
 

@@ -319,8 +319,11 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 			errs = append(errs, s.set())
 		}
 	}
-	if config.Student.IsFile() && !c.IsSet("config") && !c.IsSet("decay") {
+	if config.Student.IsFile() && flagCalled(c.Command, "decay") != "" && !c.IsSet("config") && !c.IsSet("decay") {
 		config.Training.Decay = pipeline.DecayWeights
+		if config.Training.WeightDecay > 0 {
+			report.Say("decay    of layers' weights alone, as the network is a file's; training.decay says all")
+		}
 	}
 	// The default is for fresh weights; a configuration says its own.
 	if s := config.Student; s.IsFile() && s.Init != pipeline.InitRandom && flagCalled(c.Command, "lr") != "" && !c.IsSet("lr") && !c.IsSet("config") {

@@ -1,6 +1,7 @@
 package op_test
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -115,6 +116,36 @@ func TestReductionsOfNothing(t *testing.T) {
 	for _, f := range []func(*gorgonia.Node, ...int) (*gorgonia.Node, error){op.ReduceSum, op.ReduceMean, op.ReduceMax, op.ReduceMin} {
 		if y := do(f(x, 0)); y != x {
 			t.Errorf("got %v, want x itself", y)
+		}
+	}
+}
+
+// TestSoftmaxOfHiddenScores: a score of -Inf has no share and gets no gradient,
+// and where all are hidden there is no answer, as in PyTorch and ONNX Runtime.
+func TestSoftmaxOfHiddenScores(t *testing.T) {
+	do, g, low := must(t), gorgonia.NewGraph(), math.Inf(-1)
+	for name, f := range map[string]func(*gorgonia.Node, int) (*gorgonia.Node, error){"Softmax": op.Softmax, "LogSoftmax": op.LogSoftmaxAxis} {
+		x := do(op.Reshape(vector(g, "x"+name, 0, low, 0, 500, low, -500, low, low, low), 3, 3))
+		y := do(f(x, 1))
+		exact := y
+		if name == "LogSoftmax" {
+			exact = do(op.Exp(y))
+		}
+		first, err := op.Gradient(do(op.Sum(do(op.Square(exact)))), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := op.Gradient(do(op.Sum(do(op.Square(first[0])))), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := compute(t, exact, first[0], second[0])
+		wantExactly(t, name+", shares", out[0][:6], []float64{0.5, 0, 0.5, 1, 0, 0})
+		for i, order := range out[1:] {
+			wantExactly(t, fmt.Sprintf("%s, derivative %d", name, i+1), order[:6], []float64{0, 0, 0, 0, 0, 0})
+		}
+		if all := out[0][6]; !math.IsNaN(all) {
+			t.Errorf("%s: where all are hidden the share is %v, want NaN", name, all)
 		}
 	}
 }
