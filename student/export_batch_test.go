@@ -132,7 +132,13 @@ func TestWhatAFileCannotSayOfABatch(t *testing.T) {
 		count := b.Node("Cast", []string{shapeOf(b, image, 1, 1)}, onnx.AttrInt("to", int64(onnx.Float32)))
 		return b.Node("Mul", []string{forEachImage["Tile"](b, token, image), b.Node("ReduceMax", []string{count})})
 	}
-	for name, repeat := range map[string]func(b *onnx.Builder, token, image string) string{"places": places, "the number of images": share} {
+	among := func(b *onnx.Builder, token, image string) string { // [n, 1, 6, n, 1, 6]
+		list := b.Node("Concat", []string{shapeOf(b, image, 1, 6), shapeOf(b, image, 1, 6)}, onnx.AttrInt("axis", 0))
+		list = b.Node("Cast", []string{list}, onnx.AttrInt("to", int64(onnx.Float32)))
+		list = b.Node("Reshape", []string{list, b.Initializer("row", importertest.Whole(1, 1, 6))})
+		return b.Node("Mul", []string{forEachImage["Tile"](b, token, image), list})
+	}
+	for name, repeat := range map[string]func(b *onnx.Builder, token, image string) string{"places": places, "the number of images": share, "it among others": among} {
 		i, err := student.ImportModel(tokenNetwork(t, importertest.Constant(importertest.Drawn(2, 1, 1, 6)), repeat), student.ImportOptions{})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
