@@ -308,7 +308,10 @@ var inference = func() map[string]rule {
 	for _, op := range comparisonOps {
 		t[op] = func(c call) []known {
 			out := broadcastAll(c)
-			out[0].typ = Bool
+			out[0].typ, out[0].elems, out[0].told = Bool, nil, false
+			if len(c.in) == 2 && c.in[0].told && c.in[1].told {
+				out[0].elems, out[0].told = compared(c.n.Op, c.in[0].elems, c.in[1].elems)
+			}
 			return out
 		}
 	}

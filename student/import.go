@@ -141,6 +141,7 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
 	m = normal.Model
+	branches := takeBranches(m, o.Image)
 	chosen, err := chooseOutput(m, o.Output)
 	if err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
@@ -155,7 +156,7 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 	}
 	defer func() { p.ctx = nil }() // later graphs of the model are built without it
 	p.random, p.wantTaps = o.Init == Random, o.Taps
-	for _, n := range []string{chosen, free} {
+	for _, n := range []string{branches, chosen, free} {
 		if n != "" {
 			p.note("%s", n)
 		}
