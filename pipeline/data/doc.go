@@ -88,10 +88,11 @@
 // # Hostile input
 //
 // An archive or image may be wrong on purpose. Image dimensions are read and
-// bounded before a file is read to its end and pixels are decoded, declared lengths are checked against what
-// the file can hold before memory is taken, bytes held from compressed archives
-// are bounded, names that leave the archive are refused, and a decoder that
-// panics is reported as a bad image.
+// bounded before a file is read to its end and before pixels are decoded, declared
+// lengths are checked against what the file can hold before memory is taken, bytes
+// held from compressed archives are bounded and so is what is inflated and passed
+// over, names that leave the archive are refused, and a decoder that panics is
+// reported as a bad image.
 //
 // The package imports nothing of this module.
 package data
