@@ -128,11 +128,17 @@ func (w *endWalk) walk(v string) (EndingKind, string) {
 	}
 }
 
+// ofTwo are the operators of the walk that take two operands.
+var ofTwo = []string{"Add", "Sub", "Mul", "Div"}
+
 // node returns the standard operator that makes a value as its first result, or
-// nil.
+// nil. A file may give it any number of operands.
 func (w *endWalk) node(v string) *onnx.Node {
 	n := w.x.Producer(v)
-	if n == nil || domainOf(n.Domain) != "" || len(n.Inputs) == 0 || n.Outputs[0] != v {
+	if n == nil || domainOf(n.Domain) != "" || len(n.Inputs) == 0 || n.Inputs[0] == "" || n.Outputs[0] != v {
+		return nil
+	}
+	if slices.Contains(ofTwo, n.Op) && len(n.Inputs) != 2 {
 		return nil
 	}
 	return n

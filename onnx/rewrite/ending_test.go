@@ -45,6 +45,27 @@ func normalized(t *testing.T, m *onnx.Model) *Normal {
 	return n
 }
 
+// What onnx.Check lets pass may break the rules of operators.
+func TestEndingsOfTooFewOperands(t *testing.T) {
+	for _, op := range []string{"Softmax", "Div", "Mul", "Sub", "Add", "Reciprocal", "Log", "Exp", "Clip", "Max", "Reshape", "Cast"} {
+		for _, wiring := range []string{"-> y", "z -> y", "z, z, z -> y", ", -> y"} {
+			n := normalized(t, scored(17, node(op, wiring)))
+			if e := n.Ending("y"); e.Kind != NoEnding && (op != "Softmax" || e.Logits != "z") {
+				t.Errorf("%s of %q ends in a %s of %q", op, wiring, e.Kind, e.Logits)
+			}
+		}
+	}
+	n := normalized(t, scored(17, node("Neg", "z -> m"), node("Exp", "m -> e"), node("Add", "e -> s"), node("Reciprocal", "s -> y")))
+	if e := n.Ending("y"); e.Kind != NoEnding {
+		t.Errorf("it ends in a %s", e.Kind)
+	}
+	for _, op := range []string{"BatchNormalization", "Dropout"} {
+		for _, wiring := range []string{"-> y", "z -> y, a, b, c, d", "z, z, z, z, z, z -> y", ", , , , -> , y"} {
+			normalized(t, scored(17, node(op, wiring, onnx.AttrInt("training_mode", 1))))
+		}
+	}
+}
+
 func TestEndings(t *testing.T) {
 	axis := func(i int64) *onnx.Attr { return onnx.AttrInt("axis", i) }
 	for _, c := range []struct {
