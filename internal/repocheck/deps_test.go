@@ -38,6 +38,7 @@ var arrows = []arrow{
 		"student", "student/kernel", "student/op", "student/optim", "student/vm", "student/zoo",
 		"onnx/preprocess", "onnx/wholefile",
 	}},
+	{from: "internal/torture", tests: []string{"onnx"}},
 	{from: "internal/conformance", tests: []string{
 		"pipeline", "pipeline/data", "pipeline/engine", "pipeline/loss", "teachers",
 		"student", "student/importer", "student/importer/importertest", "student/op/optest", "student/optim", "student/vm",
