@@ -85,6 +85,10 @@ fuzz: ## run every fuzz target for FUZZTIME each
 		done; \
 	done
 
+.PHONY: torture
+torture: setup ## kills, pairs of processes, changed files and hostile input, some minutes
+	go test -run '^TestTorture$$' -v -timeout 60m -tags '$(TAGS)' ./internal/torture -torture.long $(TORTURE)
+
 .PHONY: licences
 licences: ## collect the licences of what is linked in bin/LICENCES.txt
 	@mkdir -p bin

@@ -64,8 +64,7 @@ func kinds() []kind {
 		{"changed data", 8, 160, changeData},
 		{"changed model", 12, 240, changeModel},
 	}
-	n := len(hostileCases)
-	return append(all, kind{"hostile input", n, n, hostileInput})
+	return append(all, kind{"hostile input", len(hostile()), len(hostile()), hostileInput})
 }
 
 // torture makes the attempts of a kind, some at a time.
