@@ -42,7 +42,7 @@ func readBest(path string, m *student.Model, p Progress) (chosen, error) {
 	c := p.chosen()
 	f, err := safetensors.Read(path)
 	if err != nil {
-		return c, fmt.Errorf("pipeline: the best student so far: %w; restore the file, or go on from the last checkpoint where one is left", err)
+		return c, fmt.Errorf("pipeline: the best student so far: %w; restore the file, or begin a new run", err)
 	}
 	if about, said := f.Metadata[bestKey]; said {
 		if err := json.Unmarshal([]byte(about), &c); err != nil {

@@ -37,8 +37,7 @@ func (d *doubt) add(s engine.Scores) {
 }
 
 // reason says in what way the student has learned nothing; it is empty where
-// there is no such sign. Guessing is what two standard deviations of that many
-// guesses reach.
+// there is no such sign. Guessing is allowed the luck of one standard deviation.
 func (d *doubt) reason(classes []string) string {
 	largest, spread := 0.0, 0.0
 	for j := range d.low {
@@ -54,7 +53,7 @@ func (d *doubt) reason(classes []string) string {
 		}
 	}
 	chance, top1 := 1/float64(len(classes)), float64(d.right)/float64(d.n)
-	if top1 <= chance+2*math.Sqrt(chance*(1-chance)/float64(d.n)) {
+	if top1 <= chance+math.Sqrt(chance*(1-chance)/float64(d.n)) {
 		return fmt.Sprintf("it is right on %.1f %% of %d validation images, where guessing gives %.1f %%", 100*top1, d.n, 100*chance)
 	}
 	return ""
