@@ -179,7 +179,7 @@ func TestExternalDataBehindLinks(t *testing.T) {
 		}
 	}
 	want := []byte{1, 2, 3, 4, 5, 6, 7, 8}
-	for _, file := range []string{filepath.Join(blobs, "bbb"), filepath.Join(blobs, "plain.data"), filepath.Join(elsewhere, "secret")} {
+	for _, file := range []string{filepath.Join(blobs, "bbb"), filepath.Join(blobs, "plain.data"), filepath.Join(elsewhere, "secret"), filepath.Join(elsewhere, "bbb")} {
 		if err := os.WriteFile(file, want, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -187,6 +187,7 @@ func TestExternalDataBehindLinks(t *testing.T) {
 	for link, target := range map[string]string{
 		filepath.Join(snapshot, "linked.data"): "../../blobs/bbb",
 		filepath.Join(snapshot, "out.data"):    "../../elsewhere/secret",
+		filepath.Join(snapshot, "namesake"):    "../../elsewhere/bbb",
 		filepath.Join(blobs, "away.data"):      "../elsewhere/secret",
 	} {
 		if err := os.Symlink(target, link); err != nil {
@@ -197,6 +198,7 @@ func TestExternalDataBehindLinks(t *testing.T) {
 		"linked.data":               true,  // a link beside the model's, to beside its file
 		"plain.data":                true,  // beside the model's file
 		"out.data":                  false, // a link to somewhere else
+		"namesake":                  false, // the same, to a name that is beside the file too
 		"away.data":                 false, // a link beside the file, to somewhere else
 		"../../blobs/bbb":           false,
 		"../elsewhere/secret":       false,

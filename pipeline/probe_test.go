@@ -56,6 +56,21 @@ func TestPreprocessingIsFound(t *testing.T) {
 	}
 }
 
+// Red, green and blue in the other order of colours are the same as in another
+// order of classes: the first is what a file is made with.
+func TestAnotherOrderOfColoursIsNoOrderOfClasses(t *testing.T) {
+	p := palette{colours: [][3]float64{{200, 50, 50}, {50, 200, 50}, {50, 50, 200}}, deviation: 20}
+	set := p.set(t, 90)
+	session := open(t, p.teacher(t, spec(t, "unit,order=bgr"), nil, 1), set)
+	got, said, err := findPreprocess(t.Context(), session, "", &trialImages{split: set.Val}, Silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != "unit,order=bgr" || said.top1(nil) < 0.9 {
+		t.Errorf("found %v, right on %v", got, said.top1(nil))
+	}
+}
+
 func TestPresetsThatTieGetMoreSamples(t *testing.T) {
 	// Greys are blind to the order of colours.
 	p := newPalette(4, 30)
