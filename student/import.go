@@ -243,7 +243,7 @@ type program struct {
 	maker    map[string]int          // which call makes a value
 	readers  map[string]int          // how many operands are the value
 	reader   map[string]int          // the first call that a value is an operand of
-	passedOn map[string]*onnx.Tensor // constants and what Identity nodes make of them
+	passedOn map[string]*onnx.Tensor // constants and what is known to be made of them; nil is no constant
 	needed   []bool                  // calls that the outputs depend on
 	notes    []string
 	input    *onnx.Value // of a student: the image
@@ -336,7 +336,27 @@ func (p *program) callOf(v string) *importer.Call {
 
 // constantOf returns the constant that a value is, perhaps by a node that passes
 // it on: PyTorch's exporter stores equal tensors once.
-func (p *program) constantOf(v string) *onnx.Tensor { return p.passedOn[v] }
+func (p *program) constantOf(v string) *onnx.Tensor {
+	t, known := p.passedOn[v]
+	if known {
+		return t
+	}
+	p.passedOn[v] = nil
+	c := p.callOf(v)
+	if c == nil || c.Op != "ConstantOfShape" && !slices.Contains(layoutOps, c.Op) {
+		return nil
+	}
+	operands := make([]*onnx.Tensor, len(c.Inputs))
+	for i, x := range c.Inputs {
+		if operands[i] = p.constantOf(x); operands[i] == nil {
+			return nil
+		}
+	}
+	if out, ok, err := importer.Fold(*c, p.Opset, operands); ok && err == nil && c.Outputs[0] == v {
+		p.passedOn[v] = out[0]
+	}
+	return p.passedOn[v]
+}
 
 // need marks the calls that the values depend on.
 func (p *program) need(values ...string) {
@@ -489,6 +509,22 @@ func (p *program) planHead(o ImportOptions) error {
 	return nil
 }
 
+// headOps keep each class apart from the others: what a file has behind a
+// convolution that is its last layer.
+var headOps = []string{"Relu", "GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool", "ReduceMean", "Pad", "Log", "Clip", "Neg"}
+
+// scalingOps do so where they compute with one number.
+var scalingOps = []string{"Add", "Sub", "Mul", "Div"}
+
+// isNumber reports whether a constant has one element.
+func isNumber(t *onnx.Tensor) bool {
+	if t == nil {
+		return false
+	}
+	n, err := t.Len()
+	return err == nil && n == 1
+}
+
 // findHead walks back from the logits to the last layer with weights, over what
 // changes their form alone, a bias added apart and the pooling behind a
 // convolution. It returns the number of classes and the calls behind the head
@@ -513,13 +549,17 @@ func (p *program) findHead() (classes int, passed map[int]bool) {
 		case slices.Contains(formOps, c.Op):
 			passed[i] = true
 			v = c.Inputs[0]
+		case slices.Contains(scalingOps, c.Op) && len(c.Inputs) == 2 && isNumber(constant(1)):
+			v = c.Inputs[0]
+		case slices.Contains(scalingOps, c.Op) && len(c.Inputs) == 2 && isNumber(constant(0)):
+			v = c.Inputs[1]
 		case c.Op == "Add" && constant(1) != nil:
 			passed[i] = true
 			v, p.bias = c.Inputs[0], c.Inputs[1]
 		case c.Op == "Add" && constant(0) != nil:
 			passed[i] = true
 			v, p.bias = c.Inputs[1], c.Inputs[0]
-		case c.Op == "Relu" || c.Op == "GlobalAveragePool" || c.Op == "AveragePool" || c.Op == "ReduceMean":
+		case slices.Contains(headOps, c.Op):
 			v = c.Inputs[0]
 		case c.Op == "Gemm" && constant(1) != nil && len(constant(1).Dims) == 2 && c.Node.Int("transA", 0) == 0:
 			p.head = i
