@@ -116,7 +116,7 @@ func TestImagesAndTeacherMayMove(t *testing.T) {
 		o    Options
 		want []string
 	}{
-		{"nothing is said", Options{}, []string{c.Data.Path}},
+		{"nothing is said", Options{}, []string{"no such file"}},
 		{"the teacher is not said", Options{DataPath: movedData}, []string{c.Teacher.Path}},
 		{"another teacher", Options{DataPath: movedData, TeacherPath: "../testdata/teachers/cnn_opset13.onnx"}, []string{"cnn_opset13.onnx is another teacher (Options.TeacherPath"}},
 		{"other images", Options{DataPath: copyImages(t), TeacherPath: movedTeacher}, []string{"are other ones (Options.DataPath"}},
