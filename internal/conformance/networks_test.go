@@ -114,9 +114,9 @@ var conformanceNetworks = []conformanceNetwork{
 	}},
 	{name: "densenet121", taps: []string{
 		"/features/relu0/Relu_output_0 4x48x32",
-		"/features/transition1/pool/Pad_output_0 8x24x16",
-		"/features/transition2/pool/Pad_output_0 16x12x8",
-		"/features/transition3/pool/Pad_output_0 32x6x4",
+		"/features/transition1/conv/Conv_output_0 8x24x16",
+		"/features/transition2/conv/Conv_output_0 16x12x8",
+		"/features/transition3/conv/Conv_output_0 32x6x4",
 		"/Relu_output_0 64x3x2",
 	}},
 	{name: "efficientnet_b0", taps: []string{
@@ -161,7 +161,7 @@ var conformanceNetworks = []conformanceNetwork{
 		"/conv_proj/Conv_output_0 24x4x4",
 	}},
 	{name: "swin", taps: []string{
-		"/features/features.2/Pad_output_0 12x16x24",
+		"/features/features.1/features.1.1/Add_1_output_0 12x16x24",
 		"/permute/Transpose_output_0 24x8x12",
 	}},
 	{name: "mobilenetv1_keras", taps: []string{
