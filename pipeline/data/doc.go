@@ -28,28 +28,9 @@
 //
 // # What a folder means
 //
-// A folder that stands alone above the others is passed by, as archives are often
-// made of one. A folder is a split when one of its words names it and it holds
-// folders with images:
-//
-//	train, training                train_set, seg_train, TrainImages, train2017,
-//	val, valid, validation, dev    and with a word of their own where two splits
-//	test, testing                  share it: mnist_train and mnist_test
-//
-// In this order:
-//
-//	what there is                                 what it is taken for
-//	train/CLASS/*, test/CLASS/*, val/CLASS/*      splits, used as they are found
-//	seg_train/seg_train/CLASS/*                   the same; a folder alone in a split is passed by
-//	data/train/CLASS/* beside assets/*            the same; assets/ is left out and counted
-//	x/train/CLASS/* and y/train/CLASS/*           refused: two data sets, or two parts of one
-//	CLASS/*                                       classes, all training
-//	train/* beside CLASS/*                        a class called train
-//	train/* and test/* alone                      refused: there are no classes
-//	train/CLASS/* alone, beside several bus/*     refused: a split, or one of the classes
-//	a/CLASS/* and b/CLASS/*, the same in both     refused: splits under other names, or deeper classes
-//	a/x/*, a/y/* beside b/*                       refused: a/ is a class, or holds the classes
-//	CLASS/folder/*                                images of CLASS, with a note
+// docs/DATA.md has the table of what folders are taken for: splits by the words of
+// their names, classes, and what could mean two things, which is refused. A folder
+// that stands alone above the others is passed by, as archives are often made of one.
 //
 // Beside splits, other folders are left out and counted, also those whose names
 // say that they have no labels (seg_pred, unlabelled) and a test/ without class
@@ -72,9 +53,8 @@
 // # Splits
 //
 // A missing test set is cut from the training set first, then a missing validation
-// set. Cuts are stratified: each class gives the same
-// share, rounded to the nearest image, at least one where the class has two or
-// more, never all. Which images are cut depends on the seed and on each image's
+// set. Cuts are stratified: each class gives the same share, rounded to the nearest
+// image, at least one where the class has two or more, never all. Which images are cut depends on the seed and on each image's
 // identity alone, so neither the container nor [Options.Limit] moves a sample
 // between splits.
 //

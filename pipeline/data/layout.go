@@ -17,8 +17,8 @@ type layout struct {
 	leftOut []LeftOut
 }
 
-// understand decides what the folders below root mean, as the package comment's
-// table says. What could mean two things is refused.
+// understand decides what the folders below root mean, as the table in docs/DATA.md
+// says. What could mean two things is refused.
 func understand(root *node) (*layout, error) {
 	l := &layout{top: root}
 	for {

@@ -55,7 +55,7 @@ func said(s *Set) []string {
 	return out
 }
 
-// TestWhatFoldersMean is the package comment's table.
+// TestWhatFoldersMean holds the table in docs/DATA.md.
 func TestWhatFoldersMean(t *testing.T) {
 	const (
 		cut  = "no test set was found"
