@@ -78,7 +78,8 @@ const halvesFrom = 128
 //
 // A weight is rounded by at most one part in 2048, one below 2^-14 by at most
 // 2^-25. A finite one that float16 cannot hold, from 65520 on, is an error, and
-// m is then unchanged. The model's opset must be 6 or later.
+// m is then unchanged; but a mask, of zeros and negative numbers as large alone,
+// stays in float32. The model's opset must be 6 or later.
 func (m *Model) HalfWeights() (int, error) {
 	g := m.Graph
 	if g == nil {
@@ -105,6 +106,9 @@ func (m *Model) HalfWeights() (int, error) {
 		v, err := t.Float32s()
 		if err != nil {
 			return 0, err
+		}
+		if largeMask(v) {
+			continue
 		}
 		half := t.Clone()
 		half.Type, half.External, half.Data = Float16, nil, Float16s("", t.Dims, v).Data
@@ -135,4 +139,17 @@ func (m *Model) HalfWeights() (int, error) {
 	}
 	g.Nodes = append(casts, g.Nodes...)
 	return len(changes), nil
+}
+
+// largeMask reports whether elements are those of a mask that is added to scores,
+// some of which float16 cannot hold: torch.finfo(torch.float32).min, or -1e9.
+func largeMask(v []float32) bool {
+	finite := false
+	for _, x := range v {
+		if x != 0 && !(x <= -65520) {
+			return false
+		}
+		finite = finite || x < 0 && !math.IsInf(float64(x), -1)
+	}
+	return finite
 }

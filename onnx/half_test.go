@@ -230,6 +230,9 @@ func TestHalfWeightsTakesFreeNames(t *testing.T) {
 func TestHalfWeightsRefuses(t *testing.T) {
 	with := func(v float32) []float32 {
 		w := make([]float32, 192)
+		for i := range w {
+			w[i] = 1
+		}
 		w[7] = v
 		return w
 	}
@@ -271,5 +274,30 @@ func TestHalfWeightsRefuses(t *testing.T) {
 	}
 	if v, err := m.Graph.Initializer("w").Float32s(); err != nil || !math.IsInf(float64(v[7]), -1) {
 		t.Errorf("it became %v, %v", v[7], err)
+	}
+}
+
+// A mask keeps the numbers by which it hides, which float16 does not have.
+func TestHalfWeightsLeavesMasksWhole(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		hidden []float32
+		halves int
+	}{
+		{"the least number", []float32{-math.MaxFloat32}, 0},
+		{"large numbers and infinity", []float32{-1e9, -70000, float32(math.Inf(-1))}, 0},
+		{"infinity alone, which float16 has", []float32{float32(math.Inf(-1))}, 1},
+		{"what float16 holds", []float32{-65504}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := append(make([]float32, 192-len(c.hidden)), c.hidden...)
+			m := weighted(t, v)
+			if n, err := m.HalfWeights(); n != c.halves || err != nil {
+				t.Fatalf("%d tensors are halved, %v; want %d", n, err, c.halves)
+			}
+			if got, err := m.Graph.Initializer("w").Float32s(); err != nil || !slices.Equal(got, v) {
+				t.Errorf("it became %v, %v", got, err)
+			}
+		})
 	}
 }

@@ -209,7 +209,8 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 		{"alone", true, &result.Alone},
 		{"distilled", false, &result.Distilled},
 	} {
-		say(r, "\nstudent %s", student.name)
+		r.Say("")
+		say(r, "student %s", student.name)
 		folder := c.folder(student.name)
 		if _, err := Train(ctx, c.config(student.alone), folder, o); err != nil {
 			return nil, fmt.Errorf("student %s: %w", student.name, err)

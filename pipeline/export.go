@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
@@ -234,12 +235,13 @@ func (u *run) metadata(c chosen) []onnx.KeyValue {
 // verify opens the encoded student as a teacher, in a file beside path, and
 // compares it with the trained one on validation samples.
 func (u *run) verify(ctx context.Context, path string, encoded []byte) (Parity, error) {
+	sweepTrials(filepath.Dir(path), time.Now())
 	dir, err := os.MkdirTemp(filepath.Dir(path), verifyFolder+"*")
 	if err != nil {
 		return Parity{}, fmt.Errorf("pipeline: %s cannot be written: %w", path, err)
 	}
 	defer os.RemoveAll(dir)
-	candidate := filepath.Join(dir, "student.onnx")
+	candidate := filepath.Join(dir, candidateName)
 	if err := os.WriteFile(candidate, encoded, 0o644); err != nil {
 		return Parity{}, fmt.Errorf("pipeline: %w", err)
 	}

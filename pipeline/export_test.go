@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
@@ -298,5 +299,48 @@ func TestExportRefusesAWeightBeyondHalfPrecision(t *testing.T) {
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the file was written")
+	}
+}
+
+// Folders in which killed exports tried their students go after a day; what is
+// younger, or not theirs, stays.
+func TestWhatKilledExportsLeaveIsSwept(t *testing.T) {
+	c, o := tinyRun(t)
+	c.Training.Epochs = 1
+	run, _ := runStudent(t, c, o)
+	folder := t.TempDir()
+	for name, age := range map[string]time.Duration{".verify-1": 25 * time.Hour, ".verify-2": time.Hour, ".verify-mine": 25 * time.Hour, ".verify-3": 25 * time.Hour} {
+		path := filepath.Join(folder, name)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		file := candidateName
+		if name == ".verify-3" {
+			file = "notes.txt"
+		}
+		if err := os.WriteFile(filepath.Join(path, file), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(path, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Export(t.Context(), run, filepath.Join(folder, "student.onnx"), ExportConfig{}, o); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if want := []string{".verify-2", ".verify-3", ".verify-mine", "student.onnx"}; !slices.Equal(left, want) {
+		t.Errorf("the folder holds %q, want %q", left, want)
+	}
+	if _, err := os.Stat(filepath.Join(folder, ".verify-3", "notes.txt")); err != nil {
+		t.Error(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
@@ -129,15 +130,39 @@ func (f Folder) sweep() error {
 	return nil
 }
 
+// candidateName is the file in a verifyFolder.
+const candidateName = "student.onnx"
+
+// trialAge is after how long a verifyFolder outside a run folder is one that a
+// killed export has left: no student takes that long to try.
+const trialAge = 24 * time.Hour
+
+// sweepTrials removes what killed exports have left in a folder that is not known
+// to be this process's alone. What cannot be removed stays.
+func sweepTrials(folder string, now time.Time) {
+	entries, _ := os.ReadDir(folder)
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), verifyFolder)
+		info, err := e.Info()
+		if !ok || !isNumber(rest) || err != nil || !info.IsDir() || now.Sub(info.ModTime()) < trialAge {
+			continue
+		}
+		path := filepath.Join(folder, e.Name())
+		os.Remove(filepath.Join(path, candidateName))
+		os.Remove(path) // which fails where there is more in it
+	}
+}
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
 func (f Folder) leftover(name string) bool {
-	number := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 	for _, folder := range []string{verifyFolder, drawnFolder} {
 		if rest, ok := strings.CutPrefix(name, folder); ok {
-			return number(rest)
+			return isNumber(rest)
 		}
 	}
 	for _, file := range f.files() {
-		if rest, ok := strings.CutPrefix(name, "."+filepath.Base(file)); ok && number(rest) {
+		if rest, ok := strings.CutPrefix(name, "."+filepath.Base(file)); ok && isNumber(rest) {
 			return true
 		}
 	}

@@ -5,7 +5,8 @@ import "fmt"
 // Reporter is told what a person would like to see. The command line prints
 // it; Silent drops it.
 type Reporter interface {
-	// Say prints one line.
+	// Say prints one line. Names from files may be in it, with any characters that
+	// names have.
 	Say(line string)
 	// Warn prints one line that should not be overlooked.
 	Warn(line string)

@@ -83,6 +83,6 @@ func printDemo(w io.Writer, r *pipeline.DemoResult, took time.Duration) error {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\nThe teacher was worth %+.1f points to the student (%d test images, %v in all).\n%s\n",
-		100*(r.Distilled.Top1-r.Alone.Top1), r.Distilled.Samples, took.Round(time.Second), r.Student)
+		100*(r.Distilled.Top1-r.Alone.Top1), r.Distilled.Samples, took.Round(time.Second), oneLine(r.Student))
 	return err
 }

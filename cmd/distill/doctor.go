@@ -53,7 +53,7 @@ func printFound(w io.Writer, library string) {
 	if err != nil {
 		fmt.Fprintf(t, "ONNX Runtime\tnot usable\n")
 	} else {
-		fmt.Fprintf(t, "ONNX Runtime\t%s, %s\n", info.Version, info.Path)
+		fmt.Fprintf(t, "ONNX Runtime\t%s, %s\n", info.Version, oneLine(info.Path))
 	}
 	fmt.Fprintf(t, "kernels\t%s\n", student.Kernels())
 	if advice := student.KernelAdvice(); advice != "" {

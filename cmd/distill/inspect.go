@@ -68,7 +68,7 @@ Worked examples:
 			if err := printReport(c.App.Writer, path, c.Command, report); err != nil || gradient == nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.App.Writer, "gradient by the image: %v\n", gradient)
+			_, err = fmt.Fprintf(c.App.Writer, "gradient by the image: %s\n", oneLine(gradient.String()))
 			return err
 		},
 	}

@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 )
 
@@ -57,5 +58,9 @@ func run(ctx context.Context, args []string) int {
 	return exitCode(err)
 }
 
-// report prints what a command failed with.
-func report(w io.Writer, err error) { fmt.Fprintf(w, "distill: %v\n", err) }
+// report prints what a command failed with. Further lines are indented: a line
+// break may be part of a name from a file, and what is behind it is no line of the
+// program's own.
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "distill: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+}

@@ -152,7 +152,7 @@ func listSignals(c *cli.Context) error {
 	}
 	w := c.App.Writer
 	if len(all) == 0 {
-		_, err := fmt.Fprintf(w, "no signals are recorded in %s\n", folder)
+		_, err := fmt.Fprintf(w, "no signals are recorded in %s\n", oneLine(folder))
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -183,7 +183,7 @@ func listSignals(c *cli.Context) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s in %s\n", pipeline.FormatBytes(total), folder)
+	_, err = fmt.Fprintf(w, "%s in %s\n", pipeline.FormatBytes(total), oneLine(folder))
 	return err
 }
 

@@ -14,8 +14,8 @@ import (
 
 var _ pipeline.Reporter = (*terminal)(nil)
 
-// terminal reports to a person: lines to out, warnings and progress to err. On
-// a terminal progress is a bar with rate and remaining time, elsewhere a plain
+// terminal reports to a person: lines to out, warnings and progress to err. A
+// line stays one, whatever is in the names that it tells. On a terminal progress is a bar with rate and remaining time, elsewhere a plain
 // line every few seconds.
 type terminal struct {
 	out, err io.Writer
@@ -33,13 +33,13 @@ const lineEvery = 10 * time.Second
 // Say implements pipeline.Reporter.
 func (t *terminal) Say(line string) {
 	t.clear()
-	fmt.Fprintln(t.out, inFlags(t.command, line))
+	fmt.Fprintln(t.out, oneLine(inFlags(t.command, line)))
 }
 
 // Warn implements pipeline.Reporter.
 func (t *terminal) Warn(line string) {
 	t.clear()
-	fmt.Fprintln(t.err, "warning: "+inFlags(t.command, line))
+	fmt.Fprintln(t.err, "warning: "+oneLine(inFlags(t.command, line)))
 }
 
 // clear removes a bar that is in the way of a line; its next step redraws it.
@@ -83,6 +83,6 @@ func (t *terminal) Begin(what string, total int) func(int, string) {
 		elapsed := now.Sub(start)
 		left := time.Duration(float64(elapsed) / float64(done) * float64(total-done))
 		line := fmt.Sprintf("%s: %d/%d, %.1f/s, %v left", what, done, total, float64(done)/elapsed.Seconds(), left.Round(time.Second))
-		fmt.Fprintln(t.err, strings.TrimSpace(line+"  "+status))
+		fmt.Fprintln(t.err, oneLine(strings.TrimSpace(line+"  "+status)))
 	}
 }

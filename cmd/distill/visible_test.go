@@ -14,9 +14,9 @@ import (
 	"github.com/onnxdistill/onnxdistill/pipeline/digits"
 )
 
-// hostile changes a terminal's title and colour, empties its screen and turns the
-// direction of writing.
-const hostile = "a\x1b]0;title\x07\x1b[2J\u009b31m\u202eb"
+// hostile begins a line of its own, changes a terminal's title and colour, empties
+// its screen and turns the direction of writing.
+const hostile = "a\nforged\x1b]0;title\x07\x1b[2J\u009b31m\u202eb"
 
 // raw returns the first character of a text that a terminal would obey.
 func raw(text string) string {
@@ -124,6 +124,9 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 			for _, text := range []string{out, errOut, failure} {
 				if at := raw(text); at != "" {
 					t.Errorf("a terminal would obey %q", at)
+				}
+				if strings.Contains("\n"+text, "\nforged") {
+					t.Errorf("a name begins a line:\n%s", text)
 				}
 			}
 			if strings.HasSuffix(c.name, "as JSON") && !json.Valid([]byte(out)) {
