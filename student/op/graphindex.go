@@ -7,15 +7,15 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// indexNodes tells a graph where its operands in and the node that comes next
-// are.
+// indexNodes enters the operands of the next node, and that node itself, into
+// the graph's own index of its nodes.
 //
-// Gorgonia's graph looks nodes up by their ids in a map that it fills only once
-// it has found a node by going through all of them, and it looks up each new node
-// to set its edges: building n nodes takes n² steps, minutes for the 200,000 of a
-// large file. Ids are counted up, so that a node's id is its place in a graph
-// from which none was removed. Where the graph is not made as in v0.9.18, of
-// which this is written, nothing is told, and building takes longer.
+// Gorgonia finds a node by its id through a map, which it fills only after a
+// search through all nodes, and it looks up each new node to set its edges. So
+// building n nodes takes n² steps, minutes for the 200,000 of a large file. Ids
+// count up from 0, so a node's id is its position in a graph from which none was
+// removed. The index is private to Gorgonia: this is written for v0.9.18, and a
+// graph of another layout is left alone, which costs time and nothing else.
 func indexNodes(in []*gorgonia.Node) {
 	if len(in) == 0 || in[0].Graph() == nil {
 		return // ApplyOp says what is wrong with them
@@ -23,7 +23,7 @@ func indexNodes(in []*gorgonia.Node) {
 	g := reflect.ValueOf(in[0].Graph()).Elem()
 	all, byID, counter := g.FieldByName("all"), g.FieldByName("byID"), g.FieldByName("counter")
 	if !all.IsValid() || all.Kind() != reflect.Slice || !counter.IsValid() || !counter.CanUint() ||
-		!byID.IsValid() || byID.Type() != reflect.TypeFor[map[int64]int]() {
+		!byID.IsValid() || byID.Type() != reflect.TypeFor[map[int64]int]() || byID.IsNil() {
 		return
 	}
 	next := all.Len()
