@@ -47,7 +47,7 @@ func CheckMemory(m *Model, inputs map[string][]int64) error {
 		b.live += b.bytes(v.Name)
 	}
 	if b.live > MostAtOnce {
-		return fmt.Errorf("onnx: its inputs take %s; models are run that take up to %s", gibibytes(b.live), gibibytes(MostAtOnce))
+		return fmt.Errorf("onnx: its inputs take %s; the most that is run is %s", gibibytes(b.live), gibibytes(MostAtOnce))
 	}
 	if err := b.graph(m.Graph); err != nil {
 		return fmt.Errorf("onnx: %w", err)
@@ -162,11 +162,11 @@ func (b *memory) node(n *Node) (constants bool, err error) {
 			return fmt.Sprintf("with %v, whose result is %v %s,", n, b.x.known[o].typ, shapeString(b.x.known[o].shape))
 		}
 		if most := ComputedShare*b.held + ComputedRoom; b.made > most {
-			return false, fmt.Errorf("%s the constants that the file computes take %s; at most %s are made, %d times those it holds and %s besides",
+			return false, fmt.Errorf("%s the constants that the file computes take %s; the most allowed is %s: %d times those in the file, plus %s",
 				what(), gibibytes(b.made), gibibytes(most), ComputedShare, gibibytes(ComputedRoom))
 		}
 		if b.live > MostAtOnce {
-			return false, fmt.Errorf("%s its results take %s at a time; models are run that take up to %s", what(), gibibytes(b.live), gibibytes(MostAtOnce))
+			return false, fmt.Errorf("%s its results take %s at a time; the most that is run is %s", what(), gibibytes(b.live), gibibytes(MostAtOnce))
 		}
 	}
 	return constants, nil

@@ -24,7 +24,7 @@ func TestCheckMemory(t *testing.T) {
 		want  string // in the error; "" is none
 	}{
 		{"a table", func(b *Builder) string { return use(b, b.Node("ConstantOfShape", []string{ints(b, 50000, 50000)})) },
-			`onnx: with ConstantOfShape "ConstantOfShape", whose result is float32 [50000 50000], the constants that the file computes take 9.31 GiB; at most 0.25 GiB are made, 8 times those it holds and 0.25 GiB besides`},
+			`onnx: with ConstantOfShape "ConstantOfShape", whose result is float32 [50000 50000], the constants that the file computes take 9.31 GiB; the most allowed is 0.25 GiB: 8 times those in the file, plus 0.25 GiB`},
 		{"an expansion", func(b *Builder) string {
 			return use(b, b.Node("Expand", []string{b.Initializer("one", Float32s("", []int64{1}, []float32{1})), ints(b, 1<<20, 1<<20)}))
 		}, constants},
@@ -135,7 +135,7 @@ func TestCheckMemoryOfSubgraphsAndInputs(t *testing.T) {
 	if err := CheckMemory(m, nil); err == nil || !strings.Contains(err.Error(), `ConstantOfShape making "a"`) {
 		t.Errorf("error %v", err)
 	}
-	for batch, want := range map[int64]string{1 << 10: "", 1 << 20: "its inputs take 588 GiB; models are run that take up to 4 GiB"} {
+	for batch, want := range map[int64]string{1 << 10: "", 1 << 20: "its inputs take 588 GiB; the most that is run is 4 GiB"} {
 		b := NewBuilder("net", 17)
 		b.Output(b.Node("GlobalAveragePool", []string{b.Input("x", Float32, Fixed(batch), Fixed(3), Fixed(224), Fixed(224))}), "y", Float32)
 		m, err := b.Model()

@@ -50,10 +50,10 @@ func readBest(path string, m *student.Model, p Progress) (chosen, error) {
 		}
 	}
 	if p.Format > 0 && (!f.Sealed || f.Metadata[bestKey] == "") {
-		return c, fmt.Errorf("pipeline: %s has no checksum, and the run's other files have; it is damaged, or another run's", path)
+		return c, fmt.Errorf("pipeline: %s has no checksum, and the run's other files have; it is damaged, or from another run", path)
 	}
 	if c.ConfigHash != p.ConfigHash {
-		return c, fmt.Errorf("pipeline: %s is another run's than the checkpoint beside it; restore the file", path)
+		return c, fmt.Errorf("pipeline: %s belongs to another run than the checkpoint beside it; restore the file", path)
 	}
 	if err := m.Load(f.Tensors); err != nil {
 		return c, fmt.Errorf("pipeline: %s: %w", path, err)

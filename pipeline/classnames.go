@@ -30,10 +30,10 @@ func settleClasses(session *teachers.Session, classes []string, r Reporter) ([]i
 		case missing == nil && sameNames(names, classes):
 			return nil, nil
 		case missing == nil:
-			say(r, "classes  %s names its classes (metadata %q); by name the data's are its %s", spec.Name, spec.NamesKey, abbreviate(strings.Split(FormatClasses(order), ",")))
+			say(r, "classes  %s names its classes (metadata %q); the data's classes, by name, are its %s", spec.Name, spec.NamesKey, abbreviate(strings.Split(FormatClasses(order), ",")))
 			return order, session.SetClassOrder(order)
 		case len(missing) == len(classes) && len(names) == len(classes) && spec.NamesKey != MetaClasses:
-			warn(r, "%s calls its classes %s (metadata %q), the data %s: no name is in both, so they are taken in order", spec.Name, abbreviate(names), spec.NamesKey, abbreviate(classes))
+			warn(r, "%s calls its classes %s (metadata %q), the data %s: they have no name in common, so they are matched in order", spec.Name, abbreviate(names), spec.NamesKey, abbreviate(classes))
 			return nil, nil
 		default:
 			return nil, fmt.Errorf("pipeline: %s has the %d classes %s (metadata %q), the data has %d (%s); it does not have %s; use its own data set, or say which of its classes, from 0, is each of the data's with teacher.classes",

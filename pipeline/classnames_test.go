@@ -92,10 +92,10 @@ func TestSettleClasses(t *testing.T) {
 		err         []string
 	}{
 		{"the same names", MetaClasses, words, nil, nil, "", "", nil},
-		{"the same names in another order", MetaClasses, turned, nil, order, "by name the data's are its 7, 8, 9, 0", "", nil},
+		{"the same names in another order", MetaClasses, turned, nil, order, "by name, are its 7, 8, 9, 0", "", nil},
 		{"another program's, in another order", "names", turned, nil, order, `metadata "names"`, "", nil},
 		{"the user knows better", "names", turned, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, "", "", nil},
-		{"other names", "names", strings.Fields("a b c d e f g h i j"), nil, nil, "", "no name is in both", nil},
+		{"other names", "names", strings.Fields("a b c d e f g h i j"), nil, nil, "", "they have no name in common", nil},
 		{"other names in our own file", MetaClasses, strings.Fields("a b c d e f g h i j"), nil, nil, "", "", []string{"a, b, c", "zero, one, two", "teacher.classes"}},
 		{"some other names", "names", append([]string{"oh"}, words[1:]...), nil, nil, "", "", []string{"does not have zero", "teacher.classes"}},
 		{"fewer names than scores", "names", words[:4], nil, nil, "", "10 scores but names 4 classes", nil},

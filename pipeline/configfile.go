@@ -64,7 +64,7 @@ func readConfigFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	if len(b) > maxConfigBytes {
-		return nil, fmt.Errorf("config: %s has more than %d bytes, which no configuration has", path, maxConfigBytes)
+		return nil, fmt.Errorf("config: %s has more than %d bytes; no configuration does", path, maxConfigBytes)
 	}
 	return b, nil
 }

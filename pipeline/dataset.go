@@ -63,9 +63,19 @@ func openSet(ctx context.Context, c DataConfig, o data.Options, r Reporter) (*da
 		}
 		step(done, "")
 	}
+	var refused error // by the models, which name themselves
+	if check := o.Check; check != nil {
+		o.Check = func(classes []string) error {
+			refused = check(classes)
+			return refused
+		}
+	}
 	set, err := data.OpenContext(ctx, c.Path, o)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return nil, ErrInterrupted
+	case refused != nil:
+		return nil, refused
 	}
 	return set, withSetting(err)
 }

@@ -93,7 +93,7 @@ func replacePictures(dir string, set *data.Set) error {
 			return err
 		}
 		if _, err := os.Lstat(filepath.Join(fresh, name)); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is no image of the demo; move it, or have the demo in another folder", path)
+			return fmt.Errorf("%s is not an image of the demo; move it, or run the demo in another folder", path)
 		}
 		return nil
 	})
@@ -120,14 +120,14 @@ func (c DemoConfig) ours(folder Folder) error {
 	}
 	k, err := ReadConfig(folder.Config())
 	if err != nil {
-		return fmt.Errorf("pipeline: %s is not the demo's; have the demo in another folder: %w", folder, err)
+		return fmt.Errorf("pipeline: %s is not the demo's; run the demo in another folder: %w", folder, err)
 	}
 	beside, err := filepath.Abs(c.Out)
 	if err != nil {
 		return fmt.Errorf("pipeline: %w", err)
 	}
 	if filepath.Dir(k.Data.Path) != beside || !strings.HasPrefix(filepath.Base(k.Data.Path), pictures) {
-		return fmt.Errorf("pipeline: the run in %s is not the demo's; have the demo in another folder", folder)
+		return fmt.Errorf("pipeline: the run in %s is not the demo's; run the demo in another folder", folder)
 	}
 	return nil
 }
@@ -149,7 +149,7 @@ func (c *DemoConfig) writeTeacher() error {
 	case err == nil && bytes.Equal(there, carried):
 		return nil
 	case err == nil:
-		return fmt.Errorf("pipeline: %s is another teacher than the demo's, which goes there; move it, or have the demo in another folder", c.Teacher)
+		return fmt.Errorf("pipeline: %s is not the demo's teacher, which would be written there; move it, or run the demo in another folder", c.Teacher)
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("pipeline: %w", err)
 	}

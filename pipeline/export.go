@@ -124,9 +124,9 @@ func place(path string, b []byte, overwrite bool) error {
 			return nil
 		}
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("pipeline: %s is no file that could be replaced; choose another name", path)
+		return fmt.Errorf("pipeline: %s is not a file that can be replaced; choose another name", path)
 	}
-	return fmt.Errorf("pipeline: %s is there and is not this student; replace it with Options.Overwrite, or choose another name", path)
+	return fmt.Errorf("pipeline: %s exists and is not this student; replace it with Options.Overwrite, or choose another name", path)
 }
 
 // openExported opens what an export needs of a run and checks that it is the one

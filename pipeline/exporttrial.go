@@ -34,7 +34,7 @@ func (u *run) tryExport(ctx context.Context) error {
 	defer os.RemoveAll(filepath.Dir(path))
 	session, err := u.openStudent(path)
 	if err != nil {
-		return fmt.Errorf("pipeline: exported before its training, to try it, the student does not open: %w", err)
+		return fmt.Errorf("pipeline: in a trial export before training, the student does not open: %w", err)
 	}
 	defer session.Close()
 	samples, err := takeEvenly(ctx, u.data.Val, trialSamples)
@@ -60,9 +60,9 @@ func (u *run) tryExport(ctx context.Context) error {
 	parity, err := compare(scorer, session, samples, trialLimit)
 	switch {
 	case err != nil:
-		return fmt.Errorf("pipeline: exported before its training, to try it, the student does not run: %w", err)
+		return fmt.Errorf("pipeline: in a trial export before training, the student does not run: %w", err)
 	case !(parity.MaxDifference <= trialLimit):
-		return fmt.Errorf("pipeline: exported before its training, to try it, the student gives other logits in ONNX Runtime (%v); this is a fault of the export, please report it with the network", parity)
+		return fmt.Errorf("pipeline: in a trial export before training, the student gives other logits in ONNX Runtime (%v); this is a fault of the export, please report it with the network", parity)
 	}
 	return nil
 }

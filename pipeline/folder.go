@@ -64,7 +64,7 @@ func (f Folder) hold(r Reporter) (*holding, error) {
 		return nil, fmt.Errorf("pipeline: %w", err)
 	}
 	if before, was := h.lock.Abandoned(string(f)); was {
-		say(r, "the run in %s was left by %v, which is gone", f, before)
+		say(r, "the run in %s was left unfinished by %v, which has ended", f, before)
 	}
 	return h, f.sweep()
 }
@@ -176,13 +176,13 @@ func (f Folder) free(overwrite bool) error {
 	if !f.isRun() {
 		for _, file := range f.files() {
 			if _, err := os.Lstat(file); err == nil {
-				return fmt.Errorf("pipeline: %s has a file %s and no config.yaml, so it is not a run's; move it away or choose another folder", f, filepath.Base(file))
+				return fmt.Errorf("pipeline: %s has a file %s and no config.yaml, so it is not a run folder; move the file away, or choose another folder", f, filepath.Base(file))
 			}
 		}
 		return nil
 	}
 	if _, err := ReadConfig(f.Config()); err != nil {
-		return fmt.Errorf("pipeline: %s has a config.yaml that is not a run's; choose another folder: %w", f, err)
+		return fmt.Errorf("pipeline: %s has a config.yaml that is not from a run; choose another folder: %w", f, err)
 	}
 	if overwrite || !f.begun() {
 		return nil

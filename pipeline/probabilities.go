@@ -51,6 +51,6 @@ func (s *scoreRange) doubt(spec teachers.Spec) string {
 	if math.Abs(s.sum-1) <= addsUp {
 		what = "and add up to 1, as those of a softmax do"
 	}
-	return fmt.Sprintf("the scores of %s lie between 0 and 1 on all of %d images, %s: they look like probabilities, which taught as logits teach little; "+
-		"give a file that ends in its logits, or name an output that holds them: teacher.output", spec.Name, s.rows, what)
+	return fmt.Sprintf("the scores of %s lie between 0 and 1 on all of %d images, %s: they look like probabilities, from which a student that expects logits learns little; "+
+		"use a file that ends in its logits, or name the output that holds them with teacher.output", spec.Name, s.rows, what)
 }

@@ -267,7 +267,7 @@ func (p *preprocessSearch) tell(r Reporter) {
 			line += fmt.Sprintf(" of %d", m)
 		}
 		if len(p.left) > 1 {
-			line += ", too close to be sure: say it with teacher.preprocess if you know it"
+			line += ", too close to be sure: set teacher.preprocess if you know it"
 		}
 	}
 	r.Say(line)

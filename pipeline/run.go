@@ -291,8 +291,8 @@ func (u *run) plan(epoch, taken int) {
 		ask = u.planSignals(epoch)
 	}
 	togo := u.stepTime*time.Duration(left) + u.askTime*time.Duration(ask)
-	say(u.reporter, "plan     %d epochs of %d steps of %d images, %s, about %v to go",
-		t.Epochs, u.batches, t.Batch, u.schedule, togo.Round(time.Second))
+	say(u.reporter, "plan     %s of %s of %d images, %s, about %v to go",
+		counted(t.Epochs, "epoch"), counted(u.batches, "step"), t.Batch, u.schedule, togo.Round(time.Second))
 }
 
 // restore takes up a run where its checkpoint left it.
@@ -350,4 +350,12 @@ func formatCount(n int64) string {
 		return fmt.Sprintf("%.1f k", float64(n)/1e3)
 	}
 	return strings.TrimSpace(fmt.Sprint(n))
+}
+
+// counted writes a number of things: "1 epoch", "2 epochs".
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }

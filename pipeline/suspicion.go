@@ -55,13 +55,12 @@ func inTeachersOrder(order []int, spec teachers.Spec) []int {
 	return out
 }
 
-// causes names what a badly read model usually suffers from, the most frequent
-// first.
+// causes names why a model may be right so rarely, the most frequent first.
 func causes(spec teachers.Spec) string {
 	colours := ""
 	if spec.C > 1 {
 		colours = ", its colour channels in the other order (order=bgr there)"
 	}
-	return fmt.Sprintf("the usual causes are, in this order, wrong preprocessing (teacher.preprocess, now %s)%s, its classes in another order (teacher.classes), "+
-		"and an ending that is not taken for what it is, such as a softmax (its logits: %s)", spec.Preprocess, colours, spec.Logits)
+	return fmt.Sprintf("likely causes: wrong preprocessing (teacher.preprocess, now %s)%s, its classes in another order (teacher.classes), "+
+		"an ending that was not recognised, such as a softmax (its logits: %s), or too little training", spec.Preprocess, colours, spec.Logits)
 }

@@ -12,7 +12,7 @@ var processors = runtime.NumCPU
 func (u *run) bindThreads() {
 	n := &u.config.Resources.Threads
 	if most := processors(); *n > most {
-		say(u.reporter, "threads  %d are asked for; %d are used, as many as there are processors", *n, most)
+		say(u.reporter, "threads  %d asked for, %d used, as many as there are processors", *n, most)
 		*n = most
 	}
 	if *n > 0 {

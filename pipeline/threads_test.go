@@ -74,7 +74,7 @@ func TestThreadsOfTheConfigurationAreUsed(t *testing.T) {
 	if n := runtime.GOMAXPROCS(0); n != 5 {
 		t.Errorf("of 64 threads %d are used, want as many as there are processors, 5", n)
 	}
-	if got := r.line(t, "threads"); !strings.Contains(got, "64 are asked for; 5 are used") {
+	if got := r.line(t, "threads"); !strings.Contains(got, "64 asked for, 5 used") {
 		t.Errorf("the bound is told as %q", got)
 	}
 	u := newRun(c, Options{Resources: ResourcesConfig{}})

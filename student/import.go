@@ -502,7 +502,7 @@ func (p *program) planHead(o ImportOptions) error {
 	case p.head < 0:
 		return fmt.Errorf("%d classes are wanted, and no last layer was found that could be replaced: behind value %q there is no Gemm, MatMul or 1x1 Conv with constant weights", o.Classes, p.logits)
 	case !o.ReplaceHead:
-		return fmt.Errorf("the file tells %d classes apart and %d are wanted; ImportOptions.ReplaceHead puts a fresh layer in place of its last one, %s", classes, o.Classes, describe(&p.Calls[p.head]))
+		return fmt.Errorf("the file has %d classes and %d are wanted; ImportOptions.ReplaceHead puts a fresh layer in place of its last one, %s", classes, o.Classes, describe(&p.Calls[p.head]))
 	}
 	p.replace, p.passed = true, passed
 	p.note("the last layer, %s of %d classes, is replaced by a fresh one of %d", describe(&p.Calls[p.head]), classes, o.Classes)
@@ -670,7 +670,7 @@ func (p *program) build(b *Builder, image *gorgonia.Node) (Output, error) {
 	}
 	scores := im.reshape(im.node(logits), batch, elements/batch)
 	if b.err == nil && b.Classes() != 0 && b.Classes() != scores.Shape()[1] {
-		return Output{}, fmt.Errorf("the file tells %d classes apart and %d are wanted; ImportOptions.ReplaceHead replaces a last layer that is a Gemm, a MatMul or a 1x1 Conv", scores.Shape()[1], b.Classes())
+		return Output{}, fmt.Errorf("the file has %d classes and %d are wanted; ImportOptions.ReplaceHead replaces a last layer that is a Gemm, a MatMul or a 1x1 Conv", scores.Shape()[1], b.Classes())
 	}
 	if !p.built {
 		if err := im.findTaps(); err != nil {
@@ -770,7 +770,7 @@ func (im *importing) translate(c *importer.Call) ([]value, error) {
 				}
 			}
 			if most := foldedShare*im.held + foldedRoom; im.folded > most {
-				return nil, im.unsupported(c, fmt.Sprintf("with it the constants that the file computes take %d bytes; at most %d are made, %d times those it holds and %d besides",
+				return nil, im.unsupported(c, fmt.Sprintf("with it the constants that the file computes take %d bytes; the most allowed is %d: %d times those in the file, plus %d",
 					im.folded, most, foldedShare, foldedRoom))
 			}
 			return values, nil

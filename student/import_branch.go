@@ -19,7 +19,7 @@ func takeBranches(m *onnx.Model, image Shape) string {
 	if taken == 0 {
 		return ""
 	}
-	return fmt.Sprintf("of nodes If that ask for the size of a value, the branch for these images is taken: %d", taken)
+	return fmt.Sprintf("If nodes that depend on the size of a value, replaced by their branch for these images: %d", taken)
 }
 
 // imageSizes returns the shape of a model's only input, an image, with the sizes

@@ -33,7 +33,7 @@ func TestBranchesBySizeAreImported(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := importModel(t, m, student.ImportOptions{Image: student.Shape{H: 8, W: 8, C: 3}})
-	wantNote(t, i.Notes, "of nodes If that ask for the size of a value, the branch for these images is taken: 1")
+	wantNote(t, i.Notes, "If nodes that depend on the size of a value, replaced by their branch for these images: 1")
 	// At 8x16 the pooled image is two columns wide: the other branch, of which no
 	// scores can be made.
 	if _, err := student.ImportModel(m, student.ImportOptions{Image: student.Shape{H: 8, W: 16, C: 3}}); err == nil || strings.Contains(err.Error(), "subgraph") {

@@ -267,11 +267,11 @@ func TestFilesThatAreNoStudents(t *testing.T) {
 				times := b.Initializer("times", onnx.Int64s("", []int64{4}, []int64{1, 1, 1 << 16, 1 << 15}))
 				return dense(b, b.Node("Tile", []string{image(b), times}))
 			}, student.ImportOptions{}},
-		{"another number of classes", `the file tells 4 classes apart and 10 are wanted; ImportOptions.ReplaceHead puts a fresh layer in place of its last one, Gemm "Gemm"`,
+		{"another number of classes", `the file has 4 classes and 10 are wanted; ImportOptions.ReplaceHead puts a fresh layer in place of its last one, Gemm "Gemm"`,
 			func(b *onnx.Builder) string { return dense(b, image(b)) }, student.ImportOptions{Classes: 10}},
 		{"no last layer to replace", "no last layer was found that could be replaced",
 			func(b *onnx.Builder) string { return b.Node("HardSigmoid", []string{dense(b, image(b))}) }, student.ImportOptions{Classes: 10, ReplaceHead: true}},
-		{"another number of classes behind no last layer", "the file tells 4 classes apart and 10 are wanted",
+		{"another number of classes behind no last layer", "the file has 4 classes and 10 are wanted",
 			func(b *onnx.Builder) string { return b.Node("HardSigmoid", []string{dense(b, image(b))}) }, student.ImportOptions{Classes: 10}},
 		{"one class", "1 classes; a classifier tells at least 2 apart", func(b *onnx.Builder) string { return dense(b, image(b)) }, student.ImportOptions{Classes: 1}},
 		{"an unknown initialisation", "initialisation Init(7); there are keep and random", func(b *onnx.Builder) string { return dense(b, image(b)) }, student.ImportOptions{Init: 7}},

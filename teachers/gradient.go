@@ -39,7 +39,7 @@ func (s *Session) AttachGradient(m *onnx.Model, threads int) error {
 		return fmt.Errorf("teachers: %s has a gradient attached already", s.spec.Name)
 	}
 	if s.input != onnx.Float32 {
-		return fmt.Errorf("teachers: %s takes %v images; gradients by the image are taken of float32 ones", s.spec.Name, s.input)
+		return fmt.Errorf("teachers: %s takes %v images; gradients with respect to the image need float32 ones", s.spec.Name, s.input)
 	}
 	inputs, err := gradientInputs(m)
 	if err != nil {
@@ -133,7 +133,7 @@ func exchange(dst, src []float32, rows, cols int) {
 // many classes for each image.
 func (b Batch) checkLabels(classes int) error {
 	if len(b.Labels) != b.N {
-		return fmt.Errorf("teachers: gradients by the image need each image's label; the batch of %d images has %d", b.N, len(b.Labels))
+		return fmt.Errorf("teachers: gradients with respect to the image need each image's label; the batch of %d images has %d", b.N, len(b.Labels))
 	}
 	for i, label := range b.Labels {
 		if label < 0 || label >= classes {

@@ -137,7 +137,7 @@ func Inspect(path string, o InspectOptions) (*Report, error) {
 	}
 	if k := len(s.taps); k > 0 && s.tokens > k {
 		// A network of maps has no more than a Reshape or two before its pooling.
-		r.Notes = append(r.Notes, fmt.Sprintf("behind tap %q the network computes with tokens, %d values of three axes that are no maps; taps so near the image teach little, so measure without attention too",
+		r.Notes = append(r.Notes, fmt.Sprintf("after tap %q the network computes with tokens, %d values of three axes, which are not maps; taps so close to the image teach little, so measure without attention too",
 			s.taps[k-1].Name, s.tokens))
 	}
 	macs, err := onnx.MACs(src.model, s.shapes)

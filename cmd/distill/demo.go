@@ -29,10 +29,10 @@ Worked examples:
    distill demo --seed 2 --out runs/demo2`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "teacher", Usage: "`FILE` of another teacher of the ten digits (default: one that the program carries)"},
-			&cli.StringFlag{Name: "out", Value: d.Out, Usage: "`FOLDER` for the two runs; what an earlier demo wrote into it is replaced, and nothing else"},
-			&cli.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "of drawings and training"},
+			&cli.StringFlag{Name: "out", Value: d.Out, Usage: "`FOLDER` for the two runs; replaces what an earlier demo wrote there, and nothing else"},
+			&cli.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "seed of the drawings and of training"},
 			&cli.IntFlag{Name: "images", Value: d.Images, Usage: "training images, at least 100"},
-			&cli.IntFlag{Name: "epochs", Value: d.Epochs, Usage: "times each of them is seen"},
+			&cli.IntFlag{Name: "epochs", Value: d.Epochs, Usage: "times every training image is seen"},
 			&cli.StringFlag{Name: "student", Value: d.Student, Usage: "`ARCHITECTURE`"},
 			threadsFlag(), onnxRuntimeFlag(),
 		},

@@ -27,7 +27,7 @@ Worked examples:
    distill eval --data cifar10.tar.gz runs/first/student.onnx
    distill eval --data images/ --preprocess imagenet --json teacher.onnx`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "data", Usage: "labelled images: folder, archive or data `FILE`"},
+			&cli.StringFlag{Name: "data", Usage: "`PATH` of labelled images: folder, archive or data file"},
 			&cli.StringFlag{Name: "split", Value: "test", Usage: "`NAME`: " + strings.Join(pipeline.Splits, ", ")},
 			&cli.StringFlag{Name: "preprocess", Usage: "`SPEC` of the model's input: " + preprocessUsage + " (default: its metadata, else auto)"},
 			layoutFlag(), outputFlag(),
@@ -37,7 +37,7 @@ Worked examples:
 			&cli.IntFlag{Name: "size", Usage: "resize images to this height and width; 0 keeps their own"},
 			&cli.IntFlag{Name: "channels", Usage: "1 or 3; 0 keeps the images' own"},
 			&cli.BoolFlag{Name: "skip-bad", Usage: "count and leave out images that cannot be read"},
-			&cli.BoolFlag{Name: "allow-empty", Usage: "keep class folders without a readable image as classes, which are refused otherwise"},
+			&cli.BoolFlag{Name: "allow-empty", Usage: "keep class folders without a readable image as classes; otherwise they are refused"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 			threadsFlag(), onnxRuntimeFlag(),
 		},

@@ -26,8 +26,8 @@ Worked examples:
    distill export --out student-fp16.onnx --fp16 runs/first`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Value: "student.onnx", Usage: "`FILE` to write"},
-			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that is there and holds something else"},
-			&cli.StringFlag{Name: "data", Usage: "where the run's images lie now, a `PATH` (default: where they were; if nothing is there, noise is compared on)"},
+			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists and holds something else"},
+			&cli.StringFlag{Name: "data", Usage: "`PATH` of the run's images (default: where they were; noise is compared on if they are gone)"},
 			&cli.Int64Flag{Name: "opset", Usage: "ONNX opset, 13 to 21; 0 is the run's own"},
 			&cli.Int64Flag{Name: "ir", Usage: "ONNX IR version, 7 to 10; 0 is the run's own, or what --opset needs"},
 			&cli.BoolFlag{Name: "fp16", Usage: "keep the weights in half precision, as the run does where its export.fp16 is set"},

@@ -228,7 +228,7 @@ func TestDemoTakesAnotherTeacherForTheUsers(t *testing.T) {
 	if err := os.WriteFile(file, []byte("mine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := distill(t, "demo", "--out", dir); err == nil || !strings.Contains(err.Error(), "another teacher than the demo's") {
+	if _, _, err := distill(t, "demo", "--out", dir); err == nil || !strings.Contains(err.Error(), "is not the demo's teacher") {
 		t.Errorf("got %v", err)
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != "mine" {
@@ -288,7 +288,7 @@ func TestDecayOfFilesWeights(t *testing.T) {
 		{"a configuration", []string{"--config", config}, false},
 	} {
 		out, _, err := distill(t, append([]string{"train", "--data", "nowhere", "--out", filepath.Join(t.TempDir(), "run")}, c.args...)...)
-		if err == nil || strings.Contains(out, "decay    of layers' weights alone, as the network is a file's; --decay says all") != c.said {
+		if err == nil || strings.Contains(out, "decay    of the layers' weights only, as the network is from a file; --decay all shrinks all") != c.said {
 			t.Errorf("%s: the decay is said: %v, want %v; %v\n%s", c.name, !c.said, c.said, err, out)
 		}
 	}

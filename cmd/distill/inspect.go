@@ -29,7 +29,7 @@ Worked examples:
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 			&cli.BoolFlag{Name: "gradient", Usage: "try to differentiate the model by its image, and say which operator stands in the way"},
-			&cli.StringFlag{Name: "gradient-file", Usage: "write the gradient of the labels' cross-entropy by the image as a model to `FILE`; its inputs are image and labels"},
+			&cli.StringFlag{Name: "gradient-file", Usage: "write the gradient of the labels' cross-entropy with respect to the image as a model to `FILE`; its inputs are image and labels"},
 			layoutFlag(), outputFlag(),
 			&cli.IntFlag{Name: "model-size", Usage: "height and width of the images, where the model leaves them open"},
 			onnxRuntimeFlag(),
@@ -68,7 +68,7 @@ Worked examples:
 			if err := printReport(c.App.Writer, path, c.Command, report); err != nil || gradient == nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.App.Writer, "gradient by the image: %s\n", oneLine(gradient.String()))
+			_, err = fmt.Fprintf(c.App.Writer, "gradient with respect to the image: %s\n", oneLine(gradient.String()))
 			return err
 		},
 	}
@@ -97,7 +97,7 @@ func printReport(w io.Writer, path string, command *cli.Command, r *teachers.Rep
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "taps            C    H    W\n")
+	fmt.Fprintf(w, "taps            C    H    W   (* is suggested)\n")
 	for _, tap := range r.Taps {
 		mark := " "
 		if tap.Suggested {

@@ -120,7 +120,7 @@ func TestAFolderOfAKilledProcessIsTakenUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // it need not go on for long
 	out, errOut, err := distillContext(ctx, t, "train", "--resume", "--out", run)
-	if exitCode(err) != exitInterrupted || !strings.Contains(out, fmt.Sprintf("was left by process %d on ", killed.Process.Pid)) {
+	if exitCode(err) != exitInterrupted || !strings.Contains(out, fmt.Sprintf("was left unfinished by process %d on ", killed.Process.Pid)) {
 		t.Errorf("got %v\n%s%s", err, out, errOut)
 	}
 	var left []string

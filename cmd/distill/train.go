@@ -70,7 +70,7 @@ func trainFlags() []cli.Flag {
 	oneOf := func(set []string) string { return strings.Join(set, ", ") }
 	return []cli.Flag{
 		&cli.StringFlag{Name: "teacher", Usage: "frozen classifier, an ONNX `FILE`; without it the student learns from the labels alone"},
-		&cli.StringFlag{Name: "data", Usage: "labelled images: folder, archive or data `FILE`"},
+		&cli.StringFlag{Name: "data", Usage: "`PATH` of labelled images: folder, archive or data file"},
 		&cli.StringFlag{Name: "student", Usage: "`ARCHITECTURE`: wrn-D-K with depth D = 6n+4 and any width K, resnet-D with D = 6n+2, or mobilenetv2-K, such as wrn-10-0.5, wrn-40-2, resnet-20, mobilenetv2-0.5; or an .onnx file, whose network is trained", Value: d.Student.Architecture},
 		&cli.StringFlag{Name: "out", Usage: "run `FOLDER`, made if missing", Value: "runs/student"},
 		&cli.StringFlag{Name: "config", Usage: "start from a config.yaml `FILE`; flags given as well win"},
@@ -83,8 +83,8 @@ func trainFlags() []cli.Flag {
 		&cli.Float64Flag{Name: "lr", Category: "Recipe", Value: d.Training.LearningRate, DefaultText: fmt.Sprintf("%v; %v where a file's weights are kept", d.Training.LearningRate, pipeline.KeptLearningRate), Usage: "learning rate at its highest"},
 		&cli.Float64Flag{Name: "momentum", Category: "Recipe", Value: d.Training.Momentum, Usage: "of sgd"},
 		&cli.BoolFlag{Name: "nesterov", Category: "Recipe", Value: d.Training.Nesterov, Usage: "Nesterov momentum"},
-		&cli.Float64Flag{Name: "weight-decay", Category: "Recipe", Value: d.Training.WeightDecay, Usage: "on the parameters that --decay says"},
-		&cli.StringFlag{Name: "decay", Category: "Recipe", DefaultText: "all; weights where --student is a file", Usage: "`WHICH` parameters --weight-decay shrinks: " + oneOf(pipeline.Decays) + ", which leaves out biases, normalisations, slopes, gains and tokens"},
+		&cli.Float64Flag{Name: "weight-decay", Category: "Recipe", Value: d.Training.WeightDecay, Usage: "of the parameters that --decay names"},
+		&cli.StringFlag{Name: "decay", Category: "Recipe", DefaultText: "all; weights where --student is a file", Usage: "`WHICH` parameters --weight-decay shrinks: " + oneOf(pipeline.Decays) + " (no biases, normalisations, slopes, gains or tokens)"},
 		&cli.Float64Flag{Name: "clip-norm", Category: "Recipe", Value: d.Training.ClipNorm, Usage: "largest global gradient norm; 0 is off"},
 		&cli.StringFlag{Name: "schedule", Category: "Recipe", Value: d.Training.Schedule, Usage: "of the learning rate, `NAME`: " + oneOf(pipeline.Schedules)},
 		&cli.Float64Flag{Name: "warm-up", Category: "Recipe", Value: d.Training.WarmUp, Usage: "share of the steps in which the rate rises; 0 is none (one-cycle: 0.3)"},
@@ -105,10 +105,10 @@ func trainFlags() []cli.Flag {
 		&cli.Float64Flag{Name: "gradient-beta", Category: "Objective", Value: d.Loss.GradientBeta, Usage: "weight of gradient-based attention transfer, which compares how the cross-entropy changes with the image; 0 is off"},
 
 		&cli.StringFlag{Name: "init", Category: "Student from a file", DefaultText: pipeline.InitKeep, Usage: "where its parameters start, `NAME`: " + oneOf(pipeline.Inits)},
-		&cli.BoolFlag{Name: "replace-head", Category: "Student from a file", Usage: "a new classifier where the file's has another number of classes than the data"},
-		&cli.BoolFlag{Name: "unfold-bn", Category: "Student from a file", Usage: "batch normalisation again behind convolutions that it was folded into"},
-		&cli.StringFlag{Name: "student-output", Category: "Student from a file", Usage: "its `OUTPUT` with the class scores, where several may hold them"},
-		&cli.BoolFlag{Name: "train-constants", Category: "Student from a file", Usage: "train what else of real numbers it computes with, too: what normalises its image, tables, grids"},
+		&cli.BoolFlag{Name: "replace-head", Category: "Student from a file", Usage: "put a new classifier in place of the file's, where the data has another number of classes"},
+		&cli.BoolFlag{Name: "unfold-bn", Category: "Student from a file", Usage: "put batch normalisation after the convolutions that it was folded into"},
+		&cli.StringFlag{Name: "student-output", Category: "Student from a file", Usage: "`NAME` of its output with the class scores, where there are several"},
+		&cli.BoolFlag{Name: "train-constants", Category: "Student from a file", Usage: "also train the file's constants: what normalises its image, tables, grids"},
 
 		&cli.StringSliceFlag{Name: "taps", Category: "Teacher and student", Usage: "`VALUES` of the teacher's graph to learn from; see distill inspect (default: suggested)"},
 		&cli.StringSliceFlag{Name: "student-taps", Category: "Teacher and student", Usage: "the student's `TAPS`, in the order of --taps (default: paired by resolution)"},
@@ -125,7 +125,7 @@ func trainFlags() []cli.Flag {
 		&cli.IntFlag{Name: "limit", Category: "Data", Value: d.Data.Limit, Usage: "use this many training images, stratified; 0 is all"},
 		&cli.Float64Flag{Name: "validation", Category: "Data", Value: d.Data.Validation, Usage: "share of the training images that selects the student, where the data has no val/"},
 		&cli.BoolFlag{Name: "skip-bad", Category: "Data", Usage: "count and leave out images that cannot be read"},
-		&cli.BoolFlag{Name: "allow-empty", Category: "Data", Usage: "keep class folders without a readable image as classes, which are refused otherwise"},
+		&cli.BoolFlag{Name: "allow-empty", Category: "Data", Usage: "keep class folders without a readable image as classes; otherwise they are refused"},
 
 		&cli.Int64Flag{Name: "opset", Category: "Export", Value: d.Export.Opset, Usage: "ONNX opset of student.onnx, 13 to 21"},
 		&cli.Int64Flag{Name: "ir", Category: "Export", Value: d.Export.IR, DefaultText: "8, or what --opset needs", Usage: "ONNX IR version of student.onnx"},
@@ -141,9 +141,9 @@ func trainFlags() []cli.Flag {
 // student.
 func runFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "overwrite", Usage: "begin anew in an --out that holds a run; only files that a run writes are removed"},
-		&cli.BoolFlag{Name: "strict", Usage: "end with exit code 3 when the student has learned nothing: one class for all images, or no better than guessing"},
-		&cli.DurationFlag{Name: "checkpoint-every", Category: "Resources", Value: pipeline.DefaultCheckpointEvery, Usage: "save within an epoch after this `TIME`, besides at each epoch's end"},
+		&cli.BoolFlag{Name: "overwrite", Usage: "begin anew in an --out that holds a run; removes only the files that a run writes"},
+		&cli.BoolFlag{Name: "strict", Usage: "exit with 3 where the student has learned nothing: one class for all images, or no better than guessing"},
+		&cli.DurationFlag{Name: "checkpoint-every", Category: "Resources", Value: pipeline.DefaultCheckpointEvery, Usage: "`TIME` between saves within an epoch; every epoch ends with one"},
 		&cli.StringFlag{Name: "profile", Category: "Resources", Usage: "at the end write where the steps' time went to `FILE`, and to FILE.pb.gz for go tool pprof"},
 		&cli.BoolFlag{Name: "verbose", Category: "Resources", Usage: "say how much memory training takes"},
 	}
@@ -322,13 +322,13 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 	if config.Student.IsFile() && flagCalled(c.Command, "decay") != "" && !c.IsSet("config") && !c.IsSet("decay") {
 		config.Training.Decay = pipeline.DecayWeights
 		if config.Training.WeightDecay > 0 {
-			report.Say("decay    of layers' weights alone, as the network is a file's; training.decay says all")
+			report.Say("decay    of the layers' weights only, as the network is from a file; training.decay all shrinks all")
 		}
 	}
 	// The default is for fresh weights; a configuration says its own.
 	if s := config.Student; s.IsFile() && s.Init != pipeline.InitRandom && flagCalled(c.Command, "lr") != "" && !c.IsSet("lr") && !c.IsSet("config") {
 		config.Training.LearningRate = pipeline.KeptLearningRate
-		report.Say(fmt.Sprintf("lr       %v at its highest, as the weights in %s are kept; training.learning_rate says another", pipeline.KeptLearningRate, s.Architecture))
+		report.Say(fmt.Sprintf("lr       %v at its highest, as the weights in %s are kept; training.learning_rate sets another", pipeline.KeptLearningRate, s.Architecture))
 	}
 	if folder, err := cacheFolder(c, pipeline.NoCache); err != nil {
 		errs = append(errs, err)

@@ -33,10 +33,10 @@ Worked examples:
    distill verify --data cifar10.tar.gz --samples 500 --tolerance 1e-4 before.onnx after.onnx
    distill verify --data images/ --preprocess imagenet --preprocess-b unit --json a.onnx b.onnx`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "data", Usage: "images: folder, archive or data `FILE`"},
+			&cli.StringFlag{Name: "data", Usage: "`PATH` of images: folder, archive or data file"},
 			&cli.StringFlag{Name: "split", Value: "test", Usage: "`NAME`: " + strings.Join(pipeline.Splits, ", ")},
 			&cli.IntFlag{Name: "samples", Usage: "compare on this many images, stratified by class; 0 is all"},
-			&cli.Float64Flag{Name: "tolerance", DefaultText: "none", Usage: "largest difference of a logit, relative to the largest logit, at which to exit with 0"},
+			&cli.Float64Flag{Name: "tolerance", DefaultText: "none", Usage: "exit with 1 where a logit differs by more than this, relative to the largest logit"},
 			&cli.StringFlag{Name: "preprocess", Usage: "`SPEC` of the models' input: " + preprocessUsage + " (default: their metadata, else that of the other, else auto)"},
 			&cli.StringFlag{Name: "preprocess-b", Usage: "`SPEC` of the second model's input, where it is another"},
 			layoutFlag(), outputFlag(),
@@ -45,7 +45,7 @@ Worked examples:
 			&cli.IntFlag{Name: "size", Usage: "resize images to this height and width; 0 keeps their own"},
 			&cli.IntFlag{Name: "channels", Usage: "1 or 3; 0 keeps the images' own"},
 			&cli.BoolFlag{Name: "skip-bad", Usage: "count and leave out images that cannot be read"},
-			&cli.BoolFlag{Name: "allow-empty", Usage: "keep class folders without a readable image as classes, which are refused otherwise"},
+			&cli.BoolFlag{Name: "allow-empty", Usage: "keep class folders without a readable image as classes; otherwise they are refused"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 			threadsFlag(), onnxRuntimeFlag(),
 		},

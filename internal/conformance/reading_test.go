@@ -282,7 +282,7 @@ func TestTrainingModeIsReadAlike(t *testing.T) {
 			return c.Nodes("BatchNormalization", 3, append([]string{x}, c.statistics(0.3, 2)...), onnx.AttrInt("training_mode", 1))[0]
 		}, func(c *classifier, x string) string {
 			return c.Node("BatchNormalization", append([]string{x}, c.statistics(0.3, 2)...))
-		}, "BatchNormalization in training mode is read by its running statistics: 1"},
+		}, "BatchNormalization in training mode is read with their running statistics: 1"},
 		{"batch normalisation with the statistics that training begins with", 17, func(c *classifier, x string) string {
 			return c.Nodes("BatchNormalization", 3, append([]string{x}, c.statistics(0, 1)...), onnx.AttrInt("training_mode", 1))[0]
 		}, func(c *classifier, x string) string {
@@ -292,11 +292,11 @@ func TestTrainingModeIsReadAlike(t *testing.T) {
 			return c.Nodes("BatchNormalization", 5, append([]string{x}, c.statistics(0.3, 2)...))[0]
 		}, func(c *classifier, x string) string {
 			return c.Node("BatchNormalization", append([]string{x}, c.statistics(0.3, 2)...))
-		}, "BatchNormalization in training mode is read by its running statistics: 1"},
+		}, "BatchNormalization in training mode is read with their running statistics: 1"},
 		{"dropout", 13, func(c *classifier, x string) string {
 			yes := c.Initializer("yes", &onnx.Tensor{Name: "yes", Type: onnx.Bool, Data: []byte{1}})
 			return c.Node("Dropout", []string{x, c.scalar(0.5), yes})
-		}, func(_ *classifier, x string) string { return x }, "Dropout in training mode is read as in inference, where it drops nothing: 1"},
+		}, func(_ *classifier, x string) string { return x }, "Dropout nodes in training mode, read as in inference, where they drop nothing: 1"},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			var read [2]reading
@@ -362,7 +362,7 @@ func TestADeclaredBatchOfOneIsNotBelieved(t *testing.T) {
 	if d := apart(b.logits, a.logits); d > 0 || b.spec.Batch != 0 {
 		t.Errorf("the logits differ by %.1e, images are run %d at a time", d, b.spec.Batch)
 	}
-	if want := `output "y" is declared for a batch of 1 beside an input of any batch; it is not held to that`; b.spec.Reading != want {
+	if want := `output "y" is declared for a batch of 1 though its input takes any batch; any batch is run`; b.spec.Reading != want {
 		t.Errorf("note %q, want %q", b.spec.Reading, want)
 	}
 	if e, err := teachers.Latency(declared, teachers.LatencyOptions{Runs: 2}); err != nil || e.Runs != 2 {
@@ -399,7 +399,7 @@ func TestFunctionsAreReadAlike(t *testing.T) {
 	if d := apart(b.logits, a.logits); d > 0 {
 		t.Errorf("the logits differ by %.1e", d)
 	}
-	if want := "calls of its own functions are replaced by the functions' nodes: 1"; b.spec.Reading != want {
+	if want := "calls of its own functions, replaced by the functions' nodes: 1"; b.spec.Reading != want {
 		t.Errorf("note %q, want %q", b.spec.Reading, want)
 	}
 	var reports [2]*teachers.Report

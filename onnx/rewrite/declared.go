@@ -26,7 +26,7 @@ func (n *Normal) undeclareBatch() {
 	}
 	for _, v := range g.Outputs {
 		if v.HasShape && len(v.Shape) > 1 && fixedBatch(v) {
-			n.note("output %q is declared for a batch of %d beside an input of any batch; it is not held to that", v.Name, v.Shape[0].Value)
+			n.note("output %q is declared for a batch of %d though its input takes any batch; any batch is run", v.Name, v.Shape[0].Value)
 			v.Shape[0] = onnx.Unknown()
 		}
 	}

@@ -210,9 +210,9 @@ func (x *inliner) imports(f *onnx.Function) error {
 		switch have := version(x.opsets, o.Domain); {
 		case have == o.Version:
 		case domainOf(o.Domain) == "":
-			return unsupported("it calls a function of opset %d from a model of opset %d; both must be of one", o.Version, have)
+			return unsupported("it calls a function of opset %d from a model of opset %d; both must have the same opset", o.Version, have)
 		case have != 0:
-			return unsupported("it calls a function of opset %d of %q from a model of opset %d of it; both must be of one", o.Version, o.Domain, have)
+			return unsupported("it calls a function of opset %d of %q from a model of opset %d of it; both must have the same opset", o.Version, o.Domain, have)
 		default:
 			x.opsets = append(slices.Clone(x.opsets), o)
 		}

@@ -251,7 +251,7 @@ func TestFunctionsThatCannotBeInlinedAreSaid(t *testing.T) {
 		want        string
 	}{
 		{"of another opset", calling(net([]string{"y"}, call), other), true,
-			`rewrite: own.F "f" (opset 17): it calls a function of opset 13 from a model of opset 17; both must be of one`},
+			`rewrite: own.F "f" (opset 17): it calls a function of opset 13 from a model of opset 17; both must have the same opset`},
 		{"with a subgraph", calling(net([]string{"y"}, call), function("F", "a -> b", node("If", "a -> b", onnx.AttrGraph("then_branch", branch), onnx.AttrGraph("else_branch", branch)))), true,
 			`own.F "f" (opset 17): its function has a subgraph, in If making "b"`},
 		{"that double with every line", bomb(40, 2), true, "its functions call each other so often that the graph would take 4 times its size"},
@@ -302,7 +302,7 @@ func TestFunctionsBringTheirOperatorSets(t *testing.T) {
 	}
 	m = calling(net([]string{"y"}, own("f", "F", "x -> y")), f)
 	m.Opsets = append(m.Opsets, onnx.Opset{Domain: "com.microsoft", Version: 2})
-	want := `rewrite: own.F "f" (opset 17): it calls a function of opset 1 of "com.microsoft" from a model of opset 2 of it; both must be of one`
+	want := `rewrite: own.F "f" (opset 17): it calls a function of opset 1 of "com.microsoft" from a model of opset 2 of it; both must have the same opset`
 	if _, err := InlineFunctions(m); err == nil || err.Error() != want || !errors.Is(err, ErrUnsupported) {
 		t.Errorf("error %v, want %q", err, want)
 	}

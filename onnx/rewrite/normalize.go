@@ -42,7 +42,7 @@ func Normalize(m *onnx.Model) (*Normal, error) {
 	case err != nil:
 		return nil, err
 	case calls > 0:
-		n.note("calls of its own functions are replaced by the functions' nodes: %d", calls)
+		n.note("calls of its own functions, replaced by the functions' nodes: %d", calls)
 	}
 	n.leaveTraining()
 	n.undeclareBatch()

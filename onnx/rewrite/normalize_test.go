@@ -33,26 +33,26 @@ func TestTrainingModeIsLeft(t *testing.T) {
 		note  string
 	}{
 		{"a normalisation", normalising(17, []string{"y"}, node("BatchNormalization", norm+"y, m, v", training)),
-			[]string{"BatchNormalization: x, scale, shift, mean, var -> y"}, "by its running statistics: 1"},
+			[]string{"BatchNormalization: x, scale, shift, mean, var -> y"}, "with their running statistics: 1"},
 		{"whose statistics go on", normalising(17, []string{"y", "v"}, node("BatchNormalization", norm+"y, m, v", training)),
-			[]string{"BatchNormalization: x, scale, shift, mean, var -> y", "Identity: var -> v"}, "by its running statistics: 1"},
+			[]string{"BatchNormalization: x, scale, shift, mean, var -> y", "Identity: var -> v"}, "with their running statistics: 1"},
 		{"whose statistics are passed on to it", normalising(17, []string{"y"}, node("Identity", "mean -> m0"), node("BatchNormalization", "x, scale, shift, m0, var -> y, m, v", training)),
-			[]string{"Identity: mean -> m0", "BatchNormalization: x, scale, shift, m0, var -> y"}, "by its running statistics: 1"},
+			[]string{"Identity: mean -> m0", "BatchNormalization: x, scale, shift, m0, var -> y"}, "with their running statistics: 1"},
 		{"by the batch", normalising(17, []string{"y"}, node("Relu", "mean -> m0"), node("BatchNormalization", "x, scale, shift, m0, var -> y, m, v", training)),
 			[]string{"Relu: mean -> m0", "BatchNormalization: x, scale, shift, m0, var -> y, m, v"}, ""},
 		{"of five results", normalising(9, []string{"y"}, node("BatchNormalization", norm+"y, m, v, sm, sv")),
-			[]string{"BatchNormalization: x, scale, shift, mean, var -> y"}, "by its running statistics: 1"},
+			[]string{"BatchNormalization: x, scale, shift, mean, var -> y"}, "with their running statistics: 1"},
 		{"of which the batch's own are used", normalising(9, []string{"y", "sm"}, node("BatchNormalization", norm+"y, m, v, sm, sv")),
 			[]string{"BatchNormalization: x, scale, shift, mean, var -> y, m, v, sm, sv"}, ""},
 		{"of five results, before opset 7", normalising(6, []string{"y"}, node("BatchNormalization", norm+"y, m, v, sm, sv")),
-			[]string{"BatchNormalization: x, scale, shift, mean, var -> y is_test"}, "by its running statistics: 1"},
+			[]string{"BatchNormalization: x, scale, shift, mean, var -> y is_test"}, "with their running statistics: 1"},
 		{"in inference", normalising(17, []string{"y"}, node("BatchNormalization", norm+"y")),
 			[]string{"BatchNormalization: x, scale, shift, mean, var -> y"}, ""},
-		{"dropout", normalising(17, []string{"y"}, node("Dropout", "x, ratio, yes -> y")), []string{"Dropout: x, ratio -> y"}, "drops nothing: 1"},
-		{"dropout of the usual rate", normalising(17, []string{"y"}, node("Dropout", "x, , yes -> y")), []string{"Dropout: x,  -> y"}, "drops nothing: 1"},
+		{"dropout", normalising(17, []string{"y"}, node("Dropout", "x, ratio, yes -> y")), []string{"Dropout: x, ratio -> y"}, "drop nothing: 1"},
+		{"dropout of the usual rate", normalising(17, []string{"y"}, node("Dropout", "x, , yes -> y")), []string{"Dropout: x,  -> y"}, "drop nothing: 1"},
 		{"dropout of nothing", normalising(17, []string{"y"}, node("Dropout", "x, never, yes -> y")), []string{"Dropout: x, never -> y"}, ""},
 		{"dropout in inference", normalising(17, []string{"y"}, node("Dropout", "x, ratio, no -> y")), []string{"Dropout: x, ratio, no -> y"}, ""},
-		{"dropout before opset 7", normalising(6, []string{"y"}, node("Dropout", "x -> y", onnx.AttrFloat("ratio", 0.5))), []string{"Dropout: x -> y is_test"}, "drops nothing: 1"},
+		{"dropout before opset 7", normalising(6, []string{"y"}, node("Dropout", "x -> y", onnx.AttrFloat("ratio", 0.5))), []string{"Dropout: x -> y is_test"}, "drop nothing: 1"},
 		{"dropout in inference before opset 7", normalising(6, []string{"y"}, node("Dropout", "x -> y", onnx.AttrInt("is_test", 1))), []string{"Dropout: x -> y is_test"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestFunctionsThatStay(t *testing.T) {
 	if len(n.Model.Functions) != 1 || len(n.Model.Graph.Nodes) != 2 {
 		t.Errorf("%d functions, nodes %q", len(n.Model.Functions), wiring(n.Model))
 	}
-	want := `calls of its own functions are left as they are: own.F "f" (opset 17): it calls a function of opset 13 from a model of opset 17; both must be of one; ` +
+	want := `calls of its own functions are left as they are: own.F "f" (opset 17): it calls a function of opset 13 from a model of opset 17; both must have the same opset; ` +
 		`output "y" ends in a sigmoid; logits are taken before it`
 	if got := n.Note("y"); got != want {
 		t.Errorf("note %q, want %q", got, want)

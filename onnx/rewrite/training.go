@@ -36,13 +36,13 @@ func (n *Normal) leaveTraining() {
 	g.Nodes = t.nodes
 	g.Values = slices.DeleteFunc(g.Values, func(v *onnx.Value) bool { return t.gone[v.Name] })
 	if t.norms > 0 {
-		n.note("BatchNormalization in training mode is read by its running statistics: %d", t.norms)
+		n.note("BatchNormalization nodes in training mode, read with their running statistics: %d", t.norms)
 	}
 	if t.untrained > 0 {
-		n.note("of these with means of 0 and variances of 1, as before any training: %d", t.untrained)
+		n.note("of these, with means of 0 and variances of 1, as before any training: %d", t.untrained)
 	}
 	if t.drops > 0 {
-		n.note("Dropout in training mode is read as in inference, where it drops nothing: %d", t.drops)
+		n.note("Dropout nodes in training mode, read as in inference, where they drop nothing: %d", t.drops)
 	}
 }
 

@@ -28,7 +28,7 @@ func withChecksum(metadata map[string]string, sum string) map[string]string {
 
 func checksum(f *File) (string, error) {
 	if _, taken := f.Metadata[checksumKey]; taken {
-		return "", fmt.Errorf("metadata %q is kept for the checksum", checksumKey)
+		return "", fmt.Errorf("metadata key %q is reserved for the checksum", checksumKey)
 	}
 	h := sha256.New()
 	if err := encodeAs(h, f, withChecksum(f.Metadata, noChecksum)); err != nil {

@@ -59,7 +59,7 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 func TestTheChecksumsKeyIsKept(t *testing.T) {
 	f := sample()
 	f.Sealed, f.Metadata[checksumKey] = true, "mine"
-	if err := Encode(&bytes.Buffer{}, f); err == nil || !strings.Contains(err.Error(), "kept for the checksum") {
+	if err := Encode(&bytes.Buffer{}, f); err == nil || !strings.Contains(err.Error(), "reserved for the checksum") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -129,7 +129,7 @@ func (e *expansion) Read(p []byte) (int, error) {
 	n, err := e.Reader.Read(p)
 	e.given += int64(n)
 	if e.given > e.most+passedFree+passedRatio*e.taken {
-		return n, fmt.Errorf("%d bytes of it decompress to more than %d, nearly all of them no images; unpack it and leave them out", e.taken, e.given)
+		return n, fmt.Errorf("%d bytes of it decompress to more than %d, nearly all of them not images; unpack it and leave those files out", e.taken, e.given)
 	}
 	return n, err
 }

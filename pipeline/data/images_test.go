@@ -192,7 +192,7 @@ func TestInflatingIsBounded(t *testing.T) {
 	path := writeFile(t, "x.tar.gz", b.Bytes())
 	t.Run("by the file's length", func(t *testing.T) {
 		_, err := Open(path, Options{ArchiveLimit: 1 << 20})
-		wantError(t, err, "x.tar.gz", "decompress to more than", "leave them out")
+		wantError(t, err, "x.tar.gz", "decompress to more than", "leave those files out")
 	})
 	t.Run("by whoever waits", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

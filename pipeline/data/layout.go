@@ -261,7 +261,7 @@ func (l *layout) checkClassFolders() error {
 			deep[0].name, spelt(deep[0].bearing()), holds(flat), deep[0].name, deep[0].name, deep[0].name)
 	}
 	for _, d := range flatSplits {
-		l.notes = append(l.notes, fmt.Sprintf("%s/ is a class and no split: it holds images, not class folders", d.name))
+		l.notes = append(l.notes, fmt.Sprintf("%s/ is a class, not a split: it holds images, not class folders", d.name))
 	}
 	l.loose(l.top)
 	return nil

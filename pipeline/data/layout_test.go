@@ -101,7 +101,7 @@ func TestWhatFoldersMean(t *testing.T) {
 			files:   []string{"bus/1.png", "car/1.png", "train/1.png"},
 			o:       noCut,
 			classes: "bus car train", samples: []string{"bus/1.png", "car/1.png", "train/1.png"},
-			said: []string{"train/ is a class and no split: it holds images, not class folders"},
+			said: []string{"train/ is a class, not a split: it holds images, not class folders"},
 		},
 		{
 			name:    "classes with several words, one of which names a split",

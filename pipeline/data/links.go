@@ -105,7 +105,7 @@ func (k *linker) follow(list []file, l *listing) ([]file, error) {
 				list[i].linked = list[i].linked || path.Dir(to) != path.Dir(name)
 			}
 		case ok && passed && k.lost && imageExtensions[strings.ToLower(path.Ext(name))]:
-			l.leaveLink("symbolic links to files that are no images by name, which are not kept of a .tar.gz; repack it as .tar or .zip", name, k.links[name])
+			l.leaveLink("symbolic links to files not named as images, which are not followed in a .tar.gz; repack it as .tar or .zip", name, k.links[name])
 		case ok && passed:
 			if l.keep(name) {
 				added = append(added, other.as(name))

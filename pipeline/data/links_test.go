@@ -103,7 +103,7 @@ func TestLinksInArchivesAreFollowed(t *testing.T) {
 			t.Run(c.name+", "+name, func(t *testing.T) {
 				if name == c.notIn {
 					_, err := Open(writeFile(t, name, b), whole)
-					wantError(t, err, `"store" (1 without extension)`, "symbolic links to files that are no images by name, which are not kept of a .tar.gz; repack it as .tar or .zip: 2")
+					wantError(t, err, `"store" (1 without extension)`, "symbolic links to files not named as images, which are not followed in a .tar.gz; repack it as .tar or .zip: 2")
 					return
 				}
 				s := mustOpen(t, writeFile(t, name, b), whole)

@@ -104,7 +104,7 @@ func Acquire(folder string) (*Lock, error) {
 		l.sign(folder)
 		return l, nil
 	}
-	return nil, fmt.Errorf("lock: %s is made and removed without end; does another program clean up in the folder?", path)
+	return nil, fmt.Errorf("lock: %s is removed as often as it is made; does another program clean up in the folder?", path)
 }
 
 // named reports whether path still is the opened file.

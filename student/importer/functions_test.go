@@ -59,7 +59,7 @@ func TestReadingReplacesFunctions(t *testing.T) {
 	f.Opsets[0].Version = 13
 	_, err := Read(calling(net([]string{"y"}, own("f", "F", "x -> y")), f))
 	e, ok := errors.AsType[*CallError](err)
-	want := `importer: own.F "f" (opset 17): it calls a function of opset 13 from a model of opset 17; both must be of one`
+	want := `importer: own.F "f" (opset 17): it calls a function of opset 13 from a model of opset 17; both must have the same opset`
 	if !ok || !e.Unsupported || e.Domain != "own" || strings.Count(err.Error(), "importer:") != 1 || err.Error() != want {
 		t.Errorf("error %v, want %q", err, want)
 	}
