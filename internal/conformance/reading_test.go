@@ -282,7 +282,7 @@ func TestTrainingModeIsReadAlike(t *testing.T) {
 			return c.Nodes("BatchNormalization", 3, append([]string{x}, c.statistics(0.3, 2)...), onnx.AttrInt("training_mode", 1))[0]
 		}, func(c *classifier, x string) string {
 			return c.Node("BatchNormalization", append([]string{x}, c.statistics(0.3, 2)...))
-		}, "BatchNormalization in training mode is read with their running statistics: 1"},
+		}, "BatchNormalization nodes in training mode, read with their running statistics: 1"},
 		{"batch normalisation with the statistics that training begins with", 17, func(c *classifier, x string) string {
 			return c.Nodes("BatchNormalization", 3, append([]string{x}, c.statistics(0, 1)...), onnx.AttrInt("training_mode", 1))[0]
 		}, func(c *classifier, x string) string {
@@ -292,7 +292,7 @@ func TestTrainingModeIsReadAlike(t *testing.T) {
 			return c.Nodes("BatchNormalization", 5, append([]string{x}, c.statistics(0.3, 2)...))[0]
 		}, func(c *classifier, x string) string {
 			return c.Node("BatchNormalization", append([]string{x}, c.statistics(0.3, 2)...))
-		}, "BatchNormalization in training mode is read with their running statistics: 1"},
+		}, "BatchNormalization nodes in training mode, read with their running statistics: 1"},
 		{"dropout", 13, func(c *classifier, x string) string {
 			yes := c.Initializer("yes", &onnx.Tensor{Name: "yes", Type: onnx.Bool, Data: []byte{1}})
 			return c.Node("Dropout", []string{x, c.scalar(0.5), yes})
