@@ -1,8 +1,6 @@
 package teachers
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -30,6 +28,7 @@ type survey struct {
 	named   []Tap // the taps asked for by name, in that order
 	shapes  map[string][]int64
 	types   map[string]onnx.DataType
+	unasked int // values left out of them, see mostAsked
 }
 
 // scorePlan says how logits are taken from a model.
@@ -85,19 +84,16 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 		}
 		named = append(named, v)
 	}
-	values := slices.Concat([]string{out.Name, s.ending.Logits}, narrow, named)
+	q := questions{certain: slices.Concat([]string{out.Name, s.ending.Logits}, named), throats: narrow, want: out.Name}
 	if o.macs {
 		for _, n := range g.Nodes {
 			if weighingOps[n.Op] {
-				values = append(values, n.Outputs...)
-				values = append(values, n.Inputs...)
+				q.others = append(q.others, n.Outputs...)
+				q.others = append(q.others, n.Inputs...)
 			}
 		}
 	}
-	isValue := func(v string) bool { return v != "" && x.Producer(v) != nil && x.Constant(v) == nil }
-	values = slices.DeleteFunc(values, func(v string) bool { return !isValue(v) })
-	slices.Sort(values)
-	values = slices.Compact(values)
+	q.keep(func(v string) bool { return v != "" && x.Producer(v) != nil && x.Constant(v) == nil })
 
 	sizes := [][2]int{{in.h, in.w}}
 	if s.open {
@@ -114,17 +110,17 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 			return nil, fmt.Errorf("teachers: %s leaves the size of its images open; say it with Options.Size", src.name())
 		}
 	}
-	var results map[string][]float32
+	var scores []float32
 	for i, hw := range sizes {
 		s.in.h, s.in.w = hw[0], hw[1]
-		if results, err = s.run(values, out.Name); err == nil {
+		if scores, err = s.run(q, true); err == nil {
 			break
 		}
 		if i == len(sizes)-1 {
 			return nil, fmt.Errorf("teachers: %s: running it once on %dx%d images: %w", src.name(), hw[0], hw[1], err)
 		}
 	}
-	if err := s.planScores(out.Name, results[out.Name]); err != nil {
+	if err := s.planScores(out.Name, scores); err != nil {
 		return nil, err
 	}
 
@@ -176,80 +172,6 @@ func (s *survey) base() (r *rewriter, input string, kind onnx.DataType) {
 	return r, input, kind
 }
 
-// run executes the model once, unoptimised, and fills in the shapes and types
-// of the values. It returns the elements of those asked for, as float32.
-func (s *survey) run(values []string, want ...string) (map[string][]float32, error) {
-	r, input, kind := s.base()
-	r.m.Graph.Outputs = nil
-	for _, v := range values {
-		r.m.Graph.Outputs = append(r.m.Graph.Outputs, &onnx.Value{Name: v})
-	}
-	r.m.Strip()
-	image := s.in.layout.dims(max(1, s.in.n), s.in.h, s.in.w, s.in.c)
-	if err := onnx.CheckMemory(r.m, map[string][]int64{input: image}); err != nil {
-		return nil, err
-	}
-	model, err := r.m.Encode()
-	if err != nil {
-		return nil, err
-	}
-	_, described, err := ort.Describe(model)
-	if err != nil {
-		return nil, err
-	}
-	s.types, s.shapes = map[string]onnx.DataType{}, map[string][]int64{}
-	r.m.Graph.Outputs = nil
-	var outputs []string
-	ask := func(v string) {
-		outputs = append(outputs, v)
-		r.m.Graph.Outputs = append(r.m.Graph.Outputs, &onnx.Value{Name: v})
-	}
-	var tensors, floats []string
-	for _, d := range described {
-		if d.Type == onnx.Undefined {
-			continue // a sequence or map, which is no tap
-		}
-		s.types[d.Name] = d.Type
-		tensors = append(tensors, d.Name)
-		ask(r.node("distill/shape", "Shape", []string{d.Name}))
-	}
-	for _, v := range want {
-		if s.types[v].Float() {
-			floats = append(floats, v)
-			flat := r.constant("distill/flat", onnx.Int64s("", []int64{1}, []int64{-1}))
-			ask(r.node("distill/float", "Reshape", []string{r.toFloat("distill/float", v), flat}))
-		}
-	}
-	if len(tensors) == 0 {
-		return nil, errors.New("it makes no tensors")
-	}
-	if model, err = r.m.Encode(); err != nil {
-		return nil, err
-	}
-	session, err := ort.NewSession(model, []string{input}, outputs, ort.Options{Plain: true})
-	if err != nil {
-		return nil, err
-	}
-	defer session.Close()
-	got, err := session.Run([]ort.Tensor{s.noise(kind, max(1, s.in.n), 0)}, nil)
-	if err != nil {
-		return nil, err
-	}
-	for i, name := range tensors {
-		dims := make([]int64, len(got[i].Raw)/8)
-		for k := range dims {
-			dims[k] = int64(binary.LittleEndian.Uint64(got[i].Raw[8*k:]))
-		}
-		s.shapes[name] = dims
-	}
-	s.shapes[s.in.name] = image
-	results := map[string][]float32{}
-	for i, name := range floats {
-		results[name] = got[len(tensors)+i].F32
-	}
-	return results, nil
-}
-
 // noise makes n images of deterministic noise: floats in 0..1, or bytes. Image
 // i of one call equals image 0 of a call with first = i.
 func (s *survey) noise(kind onnx.DataType, n, first int) ort.Tensor {
@@ -270,7 +192,11 @@ func (s *survey) noise(kind onnx.DataType, n, first int) ort.Tensor {
 
 // notes says what was made of the file and of its scores.
 func (s *survey) notes() (notes []string) {
-	for _, note := range []string{s.reading, s.plan.note} {
+	unasked := ""
+	if s.unasked > 0 {
+		unasked = fmt.Sprintf("the shapes of %d values that cannot be told from the operators were not asked for; the last %d of a kind are", s.unasked, mostAsked)
+	}
+	for _, note := range []string{s.reading, s.plan.note, unasked} {
 		if note != "" {
 			notes = append(notes, note)
 		}

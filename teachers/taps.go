@@ -56,83 +56,85 @@ func set(names ...string) map[string]bool {
 // left out, and so is what a Pad makes: its operand with a margin.
 //
 // All values that lie on some path are numbered in graph order, in which every
-// edge leads upwards. A value then lies on all paths exactly when no edge leads
-// from below it to above it: such an edge is part of a path around it, and a
-// path around it has such an edge. Edges through Shape carry no image and do
+// edge, from an operand to a result of one node, leads upwards. A value then lies on
+// all paths exactly when no edge leads from below it to above it: such an edge is
+// part of a path around it, and a path around it has such an edge. Of the edges of
+// an operand the longest counts alone. Edges through Shape carry no image and do
 // not count; exporters like to compute the last Reshape from the first tensor.
 func throats(g *onnx.Graph, x *onnx.Index, image, logits string) []string {
-	type edge struct{ from, to string }
-	var edges []edge
-	reached := map[string]bool{image: true}
-	learned := map[string]bool{}
+	operands := map[*onnx.Node][]string{} // those that the image leads to
+	learned := map[string]bool{}          // values that it leads to, and whether by a learned weight
 	order := []string{image}
-	follow := func(v string) {
+	follow := func(v string, weighed bool) {
+		learned[v] = weighed
 		for _, n := range x.Consumers(v) {
-			if shapeOps[n.Op] {
-				continue
-			}
-			for _, o := range n.Outputs {
-				if o == "" {
-					continue
-				}
-				edges = append(edges, edge{v, o})
-				reached[o] = true
-				learned[o] = learned[o] || learned[v] || weighingOps[n.Op]
+			if !shapeOps[n.Op] {
+				operands[n] = append(operands[n], v)
 			}
 		}
 	}
-	follow(image)
+	follow(image, false)
 	for _, n := range g.Nodes {
+		if len(operands[n]) == 0 {
+			continue
+		}
+		weighed := weighingOps[n.Op] || slices.ContainsFunc(operands[n], func(v string) bool { return learned[v] })
 		for _, o := range n.Outputs {
-			if o != "" && reached[o] {
+			if o != "" {
 				order = append(order, o)
-				follow(o)
+				follow(o, weighed)
 			}
 		}
 	}
 	// Backwards: only what leads to the logits counts.
 	leads := map[string]bool{logits: true}
-	for _, e := range slices.Backward(edges) {
-		if leads[e.to] {
-			leads[e.from] = true
+	for _, n := range slices.Backward(g.Nodes) {
+		if slices.ContainsFunc(n.Outputs, func(o string) bool { return leads[o] }) {
+			for _, v := range operands[n] {
+				leads[v] = true
+			}
 		}
 	}
-	at := map[string]int{}
-	var path []string
-	for _, v := range order {
-		if leads[v] {
-			at[v] = len(path)
-			path = append(path, v)
-		}
+	order = slices.DeleteFunc(order, func(v string) bool { return !leads[v] })
+	at := make(map[string]int, len(order))
+	for i, v := range order {
+		at[v] = i
 	}
-	highest := make([]int, len(path)) // highest[i]: where the longest edge out of i leads
-	for _, e := range edges {
-		if leads[e.from] && leads[e.to] {
-			highest[at[e.from]] = max(highest[at[e.from]], at[e.to])
+	furthest := make(map[*onnx.Node]int, len(operands)) // of a node's results
+	for _, n := range g.Nodes {
+		for _, o := range n.Outputs {
+			if leads[o] {
+				furthest[n] = max(furthest[n], at[o])
+			}
 		}
 	}
 	var out []string
-	far := 0
-	for i, v := range path {
+	far := 0 // where the longest edge out of the values so far leads
+	for i, v := range order {
 		if far <= i && v != image && v != logits && learned[v] && x.Producer(v).Op != "Pad" {
 			out = append(out, v)
 		}
-		far = max(far, highest[i])
+		for _, n := range x.Consumers(v) {
+			if !shapeOps[n.Op] {
+				far = max(far, furthest[n])
+			}
+		}
 	}
 	return out
 }
 
 // layouts works out the axis order of the graph's four-axis values, as far as
-// operators that fix it, and the image, tell. It spreads what is known forwards
-// and backwards until nothing changes.
+// operators that fix it, and the image, tell. It spreads what is known forwards,
+// backwards, and from then on from each value learned to the nodes that touch it.
 func layouts(g *onnx.Graph, x *onnx.Index, image string, layout Layout) map[string]Layout {
 	known := map[string]Layout{image: layout}
-	changed := true
+	var fresh []string               // values learned
+	settled := map[*onnx.Node]bool{} // whose values are all known
 	learn := func(v string, l Layout) {
 		if v == "" || l == "" || known[v] != "" || x.Constant(v) != nil {
 			return
 		}
-		known[v], changed = l, true
+		known[v], fresh = l, append(fresh, v)
 	}
 	visit := func(n *onnx.Node) {
 		if len(n.Inputs) == 0 || len(n.Outputs) == 0 {
@@ -151,7 +153,7 @@ func layouts(g *onnx.Graph, x *onnx.Index, image string, layout Layout) map[stri
 				learn(n.Inputs[0], NCHW)
 				learn(n.Outputs[0], NHWC)
 			}
-		case samePlaceOps[n.Op]:
+		case samePlaceOps[n.Op] && !settled[n]:
 			var l Layout
 			for _, v := range slices.Concat(n.Inputs, n.Outputs) {
 				l = cmp.Or(l, known[v])
@@ -159,14 +161,24 @@ func layouts(g *onnx.Graph, x *onnx.Index, image string, layout Layout) map[stri
 			for _, v := range slices.Concat(n.Inputs, n.Outputs) {
 				learn(v, l)
 			}
+			settled[n] = l != ""
 		}
 	}
-	for changed {
-		changed = false
-		for _, n := range g.Nodes {
+	for _, n := range g.Nodes {
+		visit(n)
+	}
+	fresh = nil
+	for _, n := range slices.Backward(g.Nodes) {
+		visit(n)
+	}
+	// What the way forwards taught, the way back has passed on.
+	for len(fresh) > 0 {
+		v := fresh[0]
+		fresh = fresh[1:]
+		if n := x.Producer(v); n != nil {
 			visit(n)
 		}
-		for _, n := range slices.Backward(g.Nodes) {
+		for _, n := range x.Consumers(v) {
 			visit(n)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -125,6 +126,56 @@ func TestThroatsSeeWhatSubgraphsUse(t *testing.T) {
 	g.Nodes[2].Attrs = []*onnx.Attr{onnx.AttrGraph("then_branch", branch)}
 	if got := strings.Join(throats(g, g.Index(), "image", "out"), " "); got != "a" {
 		t.Errorf("got %q, want a alone", got)
+	}
+}
+
+// A file of 400 kB has nodes of so many operands and results, which made a thousand
+// million edges, and one of 5 MB so many nodes in any order.
+func TestTapsOfLargeGraphsTakeNoTime(t *testing.T) {
+	many := func(prefix string, n int) []string {
+		names := make([]string, n)
+		for i := range names {
+			names[i] = prefix + fmt.Sprint(i)
+		}
+		return names
+	}
+	wide := sketch(t, "a = Conv image W")
+	parts, others := many("p", 30_000), many("q", 30_000)
+	wide.Nodes = append(wide.Nodes, &onnx.Node{Op: "Split", Inputs: []string{"a"}, Outputs: parts}, &onnx.Node{Op: "Max", Inputs: parts, Outputs: others},
+		&onnx.Node{Op: "Concat", Inputs: others, Outputs: []string{"c"}})
+	wide.Nodes = append(wide.Nodes, sketch(t, "out = Gemm c W").Nodes...)
+
+	// Each sum tells of one value more, in an order in which neighbours are far apart.
+	odd := sketch(t, "a = Conv image W")
+	values := many("v", 50_000)
+	odd.Nodes = append(odd.Nodes, &onnx.Node{Op: "Loop", Inputs: []string{"a"}, Outputs: values})
+	sum := func(i int) {
+		odd.Nodes = append(odd.Nodes, &onnx.Node{Op: "Add", Inputs: []string{values[i], values[i+1]}, Outputs: []string{fmt.Sprint("s", i)}})
+	}
+	for i := 0; i+1 < len(values); i += 2 {
+		sum(i)
+	}
+	for i := len(values) - 3; i > 0; i -= 2 {
+		sum(i)
+	}
+	odd.Nodes = append(odd.Nodes, sketch(t, "r = Relu v0", "b = Add r a", "out = Gemm b W").Nodes...)
+
+	for name, g := range map[string]*onnx.Graph{"wide": wide, "odd": odd} {
+		start := time.Now()
+		x := g.Index()
+		got := strings.Join(throats(g, x, "image", "out"), " ")
+		known := layouts(g, x, "image", NCHW)
+		if want := map[string]string{"wide": "a c", "odd": "a b"}[name]; got != want {
+			t.Errorf("%s: throats %q, want %q", name, got, want)
+		}
+		for _, v := range []string{parts[7], others[len(others)-1], "c", values[0], values[len(values)-1], "s20001"} {
+			if (x.Producer(v) != nil) != (known[v] == NCHW) {
+				t.Errorf("%s: %s has layout %q", name, v, known[v])
+			}
+		}
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
 	}
 }
 
