@@ -327,7 +327,7 @@ func (f Folder) finished() (*FinalMetrics, error) {
 	if err != nil || final == nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(f.Student())
+	b, err := wholefile.Read(f.Student())
 	if err == nil && contentHash(b) != final.StudentSHA256 {
 		err = fmt.Errorf("%s is not the file that the run ended with", f.Student())
 	}

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
 // EpochMetrics is a line of metrics.jsonl: what one epoch did.
@@ -41,7 +42,7 @@ type FinalMetrics struct {
 // readMetrics returns the epochs in metrics.jsonl and, of a finished run, the
 // final line.
 func (f Folder) readMetrics() ([]EpochMetrics, *FinalMetrics, error) {
-	b, err := os.ReadFile(f.Metrics())
+	b, err := wholefile.Read(f.Metrics())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}

@@ -173,7 +173,7 @@ func (c *Cache) begin(k keyFile) error {
 		return err
 	}
 	path := filepath.Join(c.folder, keyName)
-	old, err := os.ReadFile(path)
+	old, err := wholefile.Read(path)
 	if err == nil && string(old) == string(text) {
 		now := time.Now()
 		os.Chtimes(path, now, now) // when it was last used; of no consequence where that fails

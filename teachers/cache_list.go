@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
 // CacheInfo describes a folder of recorded signals.
@@ -66,7 +67,7 @@ func Caches(root string) ([]CacheInfo, error) {
 // cacheInfo looks into a folder and reports whether it is one of ours.
 func cacheInfo(folder string) (CacheInfo, bool) {
 	path := filepath.Join(folder, keyName)
-	text, err := os.ReadFile(path)
+	text, err := wholefile.Read(path)
 	if err != nil {
 		return CacheInfo{}, false
 	}
@@ -117,7 +118,7 @@ func countRows(path string) (view, rows int, ok bool) {
 	if filepath.Ext(path) != ".safetensors" {
 		return 0, 0, false
 	}
-	f, err := os.Open(path)
+	f, err := wholefile.Open(path)
 	if err != nil {
 		return 0, 0, false
 	}

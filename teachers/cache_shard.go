@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"github.com/onnxdistill/onnxdistill/onnx/safetensors"
+	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
 // shardRows is the number of samples in one file: some 10 MB for a network of
@@ -102,6 +103,13 @@ func (d damage) Unwrap() error { return d.what }
 // one that is not this shard's, whole, a damage.
 func (p *plan) open(id shardID) (*shard, error) {
 	writable := true
+	info, err := os.Stat(p.path(id))
+	if err != nil {
+		return nil, err
+	}
+	if err := wholefile.Regular("it", info); err != nil {
+		return nil, damage{p.path(id), err}
+	}
 	file, err := os.OpenFile(p.path(id), os.O_RDWR, 0)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		writable = false

@@ -214,3 +214,27 @@ func openToAll(t *testing.T) string {
 	}
 	return folder
 }
+
+// Opening a pipe waits for its other end.
+func TestPipesInTheCacheAreNotOpened(t *testing.T) {
+	folder, samples := t.TempDir(), sampleIDs(8)
+	cached, cache, _ := openCached(t, folder, newOracle(), samples, Float16)
+	all := viewOf(samples, 0)
+	signalsOf(t, cached, all)
+	cached.Close()
+	shard := cache.path(shardID{})
+	for _, path := range []string{shard, filepath.Join(filepath.Dir(shard), keyName)} {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, err := Caches(folder); err != nil || len(list) != 0 {
+		t.Errorf("listed %v, %v; want none, as its key is a pipe", list, err)
+	}
+	again, _, w := openCached(t, folder, newOracle(), samples, Float16)
+	expect(t, signalsOf(t, again, all), all, Float16)
+	w.want(t, "it is a pipe and no regular file")
+}

@@ -87,6 +87,10 @@ func Acquire(folder string) (*Lock, error) {
 		if err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
 		}
+		if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
+			f.Close()
+			return nil, fmt.Errorf("lock: %s is no regular file; remove it", path)
+		}
 		err = take(f)
 		if errors.Is(err, errBusy) {
 			f.Close()
@@ -120,6 +124,10 @@ func named(f *os.File, path string) bool {
 // readHolder reads who holds, or held, a lock; the zero Holder where the file
 // does not say.
 func readHolder(path string) Holder {
+	// A pipe is not opened: that waits for its other end.
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return Holder{}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return Holder{}
