@@ -67,6 +67,9 @@ func (u *run) importStudent(ctx context.Context, spec student.Spec) error {
 	if named.Graph != nil { // whose own name is the exporter's
 		named.Graph.Name = strings.TrimSuffix(filepath.Base(c.Architecture), filepath.Ext(c.Architecture))
 	}
+	if err := u.logProbabilities(named); err != nil {
+		return fmt.Errorf("pipeline: %s: %w", c.Architecture, err)
+	}
 	o := student.ImportOptions{
 		Init: init, Seed: u.config.Training.Seed, Classes: spec.Classes,
 		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, TrainConstants: c.TrainConstants, Output: c.Output,

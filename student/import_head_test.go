@@ -45,6 +45,14 @@ func TestHeadsAreReplacedWhereverTheyAre(t *testing.T) {
 			y = b.Node("Pad", []string{y, ints(b, 0, 0, 0, 0, 0, 0, 0, 0)})
 			return b.Node("Flatten", []string{b.Node("AveragePool", []string{y}, onnx.AttrInts("kernel_shape", 4, 4))})
 		},
+		"probabilities and their logarithm": func(b *onnx.Builder, x string) string {
+			y := b.Node("MatMul", []string{pooled(b, x), weights(b, "head.weight", 3, 4)})
+			return b.Node("Log", []string{b.Node("Softmax", []string{y}, onnx.AttrInt("axis", 1))})
+		},
+		"the logarithm of what is positive": func(b *onnx.Builder, x string) string {
+			y := b.Node("MatMul", []string{pooled(b, x), weights(b, "head.weight", 3, 4)})
+			return b.Node("Log", []string{b.Node("Clip", []string{y, weights(b, "least", 1)})})
+		},
 		"a temperature": func(b *onnx.Builder, x string) string {
 			y := b.Node("MatMul", []string{pooled(b, x), weights(b, "head.weight", 3, 4)})
 			return b.Node("Div", []string{y, b.Initializer("temperature", onnx.Float32s("", nil, []float32{0.5}))})

@@ -2,6 +2,7 @@ package teachers
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -612,5 +613,31 @@ func TestPowerOneIsSum(t *testing.T) {
 	}
 	if s := openTeacher(t, fixture("cnn_opset13.onnx"), Options{Map: MapSum, Power: 4}); s.Spec().Power != 1 {
 		t.Errorf("sum has power %v, want 1", s.Spec().Power)
+	}
+}
+
+// Files of newer opsets than those that exports have are teachers with the same
+// taps, logits and maps.
+func TestTeachersOfNewOpsetsOpen(t *testing.T) {
+	var want *Signals
+	for _, opset := range []int64{17, 22, 23, 24, 25, 26} {
+		t.Run(fmt.Sprint("opset ", opset), func(t *testing.T) {
+			n := newNet(opset)
+			x := n.conv("conv", n.standard(), 3, 4)
+			n.logits(n.head(n.conv("conv2", x, 4, 4), 4, 3), 3)
+			teacher := openTeacher(t, write(t, n.Builder), Options{Map: MapSumPow})
+			got := signalsOf(t, teacher, images(2, 6, 6, 3))
+			if want == nil {
+				want = got
+				return
+			}
+			if len(got.Maps) == 0 || len(got.Maps) != len(want.Maps) {
+				t.Fatalf("%d maps, at opset 17 %d", len(got.Maps), len(want.Maps))
+			}
+			compare(t, "logits", got.Logits, wide(want.Logits), runtimeTolerance)
+			for i, m := range got.Maps {
+				compare(t, fmt.Sprint("map ", i), m.Data, wide(want.Maps[i].Data), runtimeTolerance)
+			}
+		})
 	}
 }
