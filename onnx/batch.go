@@ -216,7 +216,7 @@ func (b *batch) follow(x *inferrer, n *Node) (inserted []*Node, err error) {
 		return fmt.Errorf("%v of %s: %w", n, strings.Join(in, " "), err)
 	}
 	rule, ok := batchRules[n.Op]
-	if !ok || sameDomain(n.Domain) != "" {
+	if !ok || CanonicalDomain(n.Domain) != "" {
 		return nil, refuse(errors.New("this program does not know what this operator does with a batch"))
 	}
 	c := call{x: x, n: n}

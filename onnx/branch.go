@@ -83,7 +83,7 @@ func made(g *Graph, v string) bool {
 // branch returns the graph that a node stands for, nil where it is no If, or not
 // known which it takes.
 func (b *brancher) branch(n *Node) *Graph {
-	if n.Op != "If" || sameDomain(n.Domain) != "" || len(n.Inputs) != 1 {
+	if n.Op != "If" || CanonicalDomain(n.Domain) != "" || len(n.Inputs) != 1 {
 		return nil
 	}
 	k := b.x.known[n.Inputs[0]]

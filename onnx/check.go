@@ -81,7 +81,7 @@ func (m *Model) imports() []Opset {
 func checkOpsets(in []Opset) (map[string]int64, error) {
 	out := make(map[string]int64)
 	for _, o := range in {
-		d := sameDomain(o.Domain)
+		d := CanonicalDomain(o.Domain)
 		limit := int64(1) << 31
 		if d == "" {
 			limit = MaxOpset
@@ -360,8 +360,8 @@ func (c *checker) node(n *Node, s *scope) error {
 	if len(n.Inputs) == 0 && len(n.Outputs) == 0 {
 		return errors.New("it has neither inputs nor outputs")
 	}
-	if _, ok := c.opsets[sameDomain(n.Domain)]; !ok {
-		return fmt.Errorf("%s is not imported", domainName(sameDomain(n.Domain)))
+	if _, ok := c.opsets[CanonicalDomain(n.Domain)]; !ok {
+		return fmt.Errorf("%s is not imported", domainName(CanonicalDomain(n.Domain)))
 	}
 	names := make(map[string]bool, len(n.Attrs))
 	for _, a := range n.Attrs {
@@ -444,7 +444,7 @@ func (c *checker) reference(a *Attr) error {
 	return fmt.Errorf("attribute %q stands for %q, which the function does not have", a.Name, a.Ref)
 }
 
-func (f *Function) id() functionID { return functionID{sameDomain(f.Domain), f.Name, f.Overload} }
+func (f *Function) id() functionID { return functionID{CanonicalDomain(f.Domain), f.Name, f.Overload} }
 
 func (c *checker) checkFunctions(functions []*Function) error {
 	for _, f := range functions {
@@ -559,7 +559,7 @@ func (c *checker) recursion(functions []*Function) error {
 func (c *checker) calls(nodes []*Node) []*Function {
 	var out []*Function
 	for _, n := range nodes {
-		if f := c.functions[functionID{sameDomain(n.Domain), n.Op, n.Overload}]; f != nil {
+		if f := c.functions[functionID{CanonicalDomain(n.Domain), n.Op, n.Overload}]; f != nil {
 			out = append(out, f)
 		}
 		for _, a := range n.Attrs {

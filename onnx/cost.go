@@ -28,7 +28,7 @@ func (m *Model) Parameters() int64 {
 	x := g.Index()
 	counted := make(map[string]bool)
 	for _, n := range g.Nodes {
-		if sameDomain(n.Domain) != "" || !slices.Contains(weightOps, n.Op) {
+		if CanonicalDomain(n.Domain) != "" || !slices.Contains(weightOps, n.Op) {
 			continue
 		}
 		for _, in := range n.Inputs[min(1, len(n.Inputs)):] {
@@ -81,7 +81,7 @@ func MACs(m *Model, shapes map[string][]int64) (int64, error) {
 	}
 	var total uint64
 	for _, n := range m.Graph.Nodes {
-		if sameDomain(n.Domain) != "" {
+		if CanonicalDomain(n.Domain) != "" {
 			continue
 		}
 		rule := costs[n.Op]

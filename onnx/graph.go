@@ -62,7 +62,7 @@ func (g *Graph) Constant(name string) *Tensor {
 // constantOf returns the tensor of a Constant node, whichever attribute holds
 // it, or nil.
 func constantOf(n *Node) *Tensor {
-	if n == nil || n.Op != "Constant" || sameDomain(n.Domain) != "" || len(n.Outputs) != 1 {
+	if n == nil || n.Op != "Constant" || CanonicalDomain(n.Domain) != "" || len(n.Outputs) != 1 {
 		return nil
 	}
 	for _, a := range n.Attrs {

@@ -141,7 +141,7 @@ func constant(t *Tensor) known {
 // node infers the outputs of n and records them.
 func (x *inferrer) node(n *Node) {
 	var out []known
-	if sameDomain(n.Domain) == "" {
+	if CanonicalDomain(n.Domain) == "" {
 		if rule := inference[n.Op]; rule != nil {
 			in := make([]known, len(n.Inputs))
 			for i, name := range n.Inputs {

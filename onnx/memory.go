@@ -179,7 +179,7 @@ func gibibytes(n float64) string { return fmt.Sprintf("%.3g GiB", n/(1<<30)) }
 // does not guess, leaves axes open.
 func (b *memory) estimate(n *Node) {
 	guess := estimates[n.Op]
-	if guess == nil || sameDomain(n.Domain) != "" || len(n.Outputs) == 0 {
+	if guess == nil || CanonicalDomain(n.Domain) != "" || len(n.Outputs) == 0 {
 		return
 	}
 	in := make([]known, len(n.Inputs))

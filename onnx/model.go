@@ -84,7 +84,7 @@ func (n *Node) String() string {
 	if op == "" {
 		op = "node without an operator"
 	}
-	if d := sameDomain(n.Domain); d != "" {
+	if d := CanonicalDomain(n.Domain); d != "" {
 		op = d + "." + op
 	}
 	if n.Name != "" {
@@ -155,19 +155,22 @@ func (d Dim) String() string {
 
 // Opset returns the version of the default operator domain, or 0 when the
 // model does not import it.
-func (m *Model) Opset() int64 { return opsetVersion(m.Opsets, "") }
+func (m *Model) Opset() int64 { return OpsetVersion(m.Opsets, "") }
 
-// sameDomain makes the two names of the default domain one.
-func sameDomain(d string) string {
+// CanonicalDomain makes the two names of the default operator domain, "" and
+// "ai.onnx", one: "". Other domains stay as they are.
+func CanonicalDomain(d string) string {
 	if d == "ai.onnx" {
 		return ""
 	}
 	return d
 }
 
-func opsetVersion(sets []Opset, domain string) int64 {
+// OpsetVersion is that of a domain among the operator sets that a model or a
+// function imports, 0 where it is not among them.
+func OpsetVersion(sets []Opset, domain string) int64 {
 	for _, o := range sets {
-		if sameDomain(o.Domain) == sameDomain(domain) {
+		if CanonicalDomain(o.Domain) == CanonicalDomain(domain) {
 			return o.Version
 		}
 	}

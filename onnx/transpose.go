@@ -67,7 +67,7 @@ func (m *Model) MergeTransposes() int {
 }
 
 func isTranspose(n *Node) bool {
-	return n.Op == "Transpose" && sameDomain(n.Domain) == "" && len(n.Inputs) == 1 && len(n.Outputs) == 1 &&
+	return n.Op == "Transpose" && CanonicalDomain(n.Domain) == "" && len(n.Inputs) == 1 && len(n.Outputs) == 1 &&
 		n.Inputs[0] != "" && n.Outputs[0] != ""
 }
 
@@ -278,7 +278,7 @@ func (t *transposes) carry() bool {
 // from the element in the same place of its first operand, and from nothing
 // that has axes.
 func elementByElement(n *Node) bool {
-	if sameDomain(n.Domain) != "" || len(n.Outputs) != 1 || n.Outputs[0] == "" || len(n.Inputs) == 0 || n.Inputs[0] == "" {
+	if CanonicalDomain(n.Domain) != "" || len(n.Outputs) != 1 || n.Outputs[0] == "" || len(n.Inputs) == 0 || n.Inputs[0] == "" {
 		return false
 	}
 	if n.Op == "Clip" { // the limits are scalars

@@ -143,7 +143,7 @@ func Resume(ctx context.Context, folder Folder, o Options) (*FinalMetrics, error
 	if err := folder.move(saved, u.config); err != nil {
 		return nil, stopped(err, folder)
 	}
-	say(u.reporter, "resuming after epoch %d, batch %d", progress.Epoch, progress.Batch)
+	say(u.reporter, "resuming after %s and %s", counted(progress.Epoch, "epoch"), counted(progress.Batch, "step"))
 	return u.train(ctx, folder, progress, epochs)
 }
 
@@ -199,8 +199,8 @@ func (u *run) train(ctx context.Context, folder Folder, p Progress, epochs []Epo
 		if err := t.save(state); err != nil {
 			return nil, stopped(err, folder)
 		}
-		return nil, fmt.Errorf("%w after epoch %d, batch %d; saved in %s; go on with: distill train --resume --out %s",
-			ErrInterrupted, state.Epoch, state.Batch, folder, folder)
+		return nil, fmt.Errorf("%w after %s and %s; saved in %s; go on with: distill train --resume --out %s",
+			ErrInterrupted, counted(state.Epoch, "epoch"), counted(state.Batch, "step"), folder, folder)
 	}
 	var final *FinalMetrics
 	if err == nil {

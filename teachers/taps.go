@@ -197,7 +197,7 @@ var signKeepingOps = set("Add", "AveragePool", "Concat", "Dropout", "GlobalAvera
 func signless(g *onnx.Graph, x *onnx.Index) map[string]bool {
 	known := map[string]bool{}
 	for _, n := range g.Nodes {
-		if (n.Domain != "" && n.Domain != "ai.onnx") || len(n.Outputs) == 0 || len(n.Inputs) == 0 {
+		if onnx.CanonicalDomain(n.Domain) != "" || len(n.Outputs) == 0 || len(n.Inputs) == 0 {
 			continue
 		}
 		operands := n.Inputs

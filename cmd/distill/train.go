@@ -319,35 +319,47 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 			errs = append(errs, s.set())
 		}
 	}
+	forStudentOfFile(c, &config, report)
+	if folder, err := cacheFolder(c, pipeline.NoCache); err != nil {
+		errs = append(errs, err)
+	} else if folder != "" {
+		config.Resources.Cache = folder
+	}
+	recordByDefault(&config, report)
+	errs = append(errs, config.Validate())
+	if err := errors.Join(errs...); err != nil {
+		return config, usageError{err}
+	}
+	return config, nil
+}
+
+// forStudentOfFile sets what has another default for the network of a file than
+// for fresh ones, where neither a flag nor a configuration says it.
+func forStudentOfFile(c *cli.Context, config *pipeline.Config, report *terminal) {
 	if config.Student.IsFile() && flagCalled(c.Command, "decay") != "" && !c.IsSet("config") && !c.IsSet("decay") {
 		config.Training.Decay = pipeline.DecayWeights
 		if config.Training.WeightDecay > 0 {
 			report.Say("decay    of the layers' weights only, as the network is from a file; training.decay all shrinks all")
 		}
 	}
-	// The default is for fresh weights; a configuration says its own.
 	if s := config.Student; s.IsFile() && s.Init != pipeline.InitRandom && flagCalled(c.Command, "lr") != "" && !c.IsSet("lr") && !c.IsSet("config") {
 		config.Training.LearningRate = pipeline.KeptLearningRate
 		report.Say(fmt.Sprintf("lr       %v at its highest, as the weights in %s are kept; training.learning_rate sets another", pipeline.KeptLearningRate, s.Architecture))
 	}
-	if folder, err := cacheFolder(c, pipeline.NoCache); err != nil {
-		errs = append(errs, err)
-	} else if folder != "" {
-		config.Resources.Cache = folder
+}
+
+// recordByDefault records the teacher's signals in the user's cache folder where
+// nothing says otherwise.
+func recordByDefault(config *pipeline.Config, report *terminal) {
+	if config.Resources.Cache != "" || config.Teacher.Path == "" {
+		return
 	}
-	if config.Resources.Cache == "" && config.Teacher.Path != "" {
-		folder, err := signalsFolder()
-		if err != nil {
-			report.Warn(err.Error() + "; the teacher's signals are not recorded")
-			folder = pipeline.NoCache
-		}
-		config.Resources.Cache = folder
+	folder, err := signalsFolder()
+	if err != nil {
+		report.Warn(err.Error() + "; the teacher's signals are not recorded")
+		folder = pipeline.NoCache
 	}
-	errs = append(errs, config.Validate())
-	if err := errors.Join(errs...); err != nil {
-		return config, usageError{err}
-	}
-	return config, nil
+	config.Resources.Cache = folder
 }
 
 // parseClasses reads a class order such as 0,2,1.

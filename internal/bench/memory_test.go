@@ -97,7 +97,7 @@ func trainFor(c *exec.Cmd, d time.Duration) (peak int64, steps int, err error) {
 		}
 		return errors.Join(lines.Err(), errors.New("it ended before it trained"))
 	})
-	m := regexp.MustCompile(`interrupted after epoch 0, batch (\d+);`).FindStringSubmatch(said.String())
+	m := regexp.MustCompile(`interrupted after 0 epochs and (\d+) steps?;`).FindStringSubmatch(said.String())
 	if m == nil {
 		return 0, 0, fmt.Errorf("distill train: %w; it said %s", err, &said)
 	}
@@ -215,7 +215,7 @@ func TestTrainingThatEndsEarly(t *testing.T) {
 	if _, _, err := trainFor(c, 0); err == nil || !strings.Contains(err.Error(), "it ended before it trained") {
 		t.Errorf("got %v", err)
 	}
-	c = exec.Command("sh", "-c", `trap 'echo "distill: interrupted after epoch 0, batch 7; saved" >&2; exit 1' INT; echo 'plan     1 epochs'; while :; do sleep 0.01; done`)
+	c = exec.Command("sh", "-c", `trap 'echo "distill: interrupted after 0 epochs and 7 steps; saved" >&2; exit 1' INT; echo 'plan     1 epoch'; while :; do sleep 0.01; done`)
 	if peak, steps, err := trainFor(c, 50*time.Millisecond); err != nil || steps != 7 || peak <= 0 {
 		t.Errorf("peak %d after %d steps, %v; want 7", peak, steps, err)
 	}

@@ -135,7 +135,7 @@ var ofTwo = []string{"Add", "Sub", "Mul", "Div"}
 // nil. A file may give it any number of operands.
 func (w *endWalk) node(v string) *onnx.Node {
 	n := w.x.Producer(v)
-	if n == nil || domainOf(n.Domain) != "" || len(n.Inputs) == 0 || n.Inputs[0] == "" || n.Outputs[0] != v {
+	if n == nil || onnx.CanonicalDomain(n.Domain) != "" || len(n.Inputs) == 0 || n.Inputs[0] == "" || n.Outputs[0] != v {
 		return nil
 	}
 	if slices.Contains(ofTwo, n.Op) && len(n.Inputs) != 2 {

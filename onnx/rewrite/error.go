@@ -36,21 +36,3 @@ type unsupportedError struct{ what string }
 
 func (e *unsupportedError) Error() string        { return e.what }
 func (e *unsupportedError) Is(target error) bool { return target == ErrUnsupported }
-
-// domainOf makes the two names of the default operator domain one.
-func domainOf(d string) string {
-	if d == "ai.onnx" {
-		return ""
-	}
-	return d
-}
-
-// version is that of a domain among the operator sets a model imports, or 0.
-func version(sets []onnx.Opset, domain string) int64 {
-	for _, o := range sets {
-		if domainOf(o.Domain) == domainOf(domain) {
-			return o.Version
-		}
-	}
-	return 0
-}

@@ -69,7 +69,7 @@ func newInliner(m *onnx.Model) *inliner {
 		taken: make(map[string]int), named: make(map[string]int), left: minGrowth,
 	}
 	for _, f := range m.Functions {
-		x.functions[functionID{domainOf(f.Domain), f.Name, f.Overload}] = f
+		x.functions[functionID{onnx.CanonicalDomain(f.Domain), f.Name, f.Overload}] = f
 		for _, node := range f.Nodes {
 			x.left += maxGrowth * weight(node)
 		}
@@ -120,7 +120,7 @@ func weightOf(a *onnx.Attr) int {
 
 // add appends a node of the result, or what it stands for.
 func (x *inliner) add(node *onnx.Node, depth int) error {
-	f := x.functions[functionID{domainOf(node.Domain), node.Op, node.Overload}]
+	f := x.functions[functionID{onnx.CanonicalDomain(node.Domain), node.Op, node.Overload}]
 	if f == nil {
 		x.nodes = append(x.nodes, node)
 		return nil
@@ -129,7 +129,7 @@ func (x *inliner) add(node *onnx.Node, depth int) error {
 	if _, named := errors.AsType[*NodeError](err); err == nil || named {
 		return err
 	}
-	return &NodeError{Node: node, Opset: version(x.opsets, ""), Err: err}
+	return &NodeError{Node: node, Opset: onnx.OpsetVersion(x.opsets, ""), Err: err}
 }
 
 // expand appends the body of the function a node calls.
@@ -207,9 +207,9 @@ func (x *inliner) expand(call *onnx.Node, f *onnx.Function, depth int) error {
 // imports adds to the model's operator sets those of a function.
 func (x *inliner) imports(f *onnx.Function) error {
 	for _, o := range f.Opsets {
-		switch have := version(x.opsets, o.Domain); {
+		switch have := onnx.OpsetVersion(x.opsets, o.Domain); {
 		case have == o.Version:
-		case domainOf(o.Domain) == "":
+		case onnx.CanonicalDomain(o.Domain) == "":
 			return unsupported("it calls a function of opset %d from a model of opset %d; both must have the same opset", o.Version, have)
 		case have != 0:
 			return unsupported("it calls a function of opset %d of %q from a model of opset %d of it; both must have the same opset", o.Version, o.Domain, have)

@@ -297,7 +297,7 @@ func TestFunctionsBringTheirOperatorSets(t *testing.T) {
 	f := function("F", "a -> b", fused)
 	f.Opsets = append(f.Opsets, onnx.Opset{Domain: "com.microsoft", Version: 1})
 	m, _ := inlined(t, calling(net([]string{"y"}, own("f", "F", "x -> y")), f))
-	if version(m.Opsets, "com.microsoft") != 1 {
+	if onnx.OpsetVersion(m.Opsets, "com.microsoft") != 1 {
 		t.Errorf("operator sets %v", m.Opsets)
 	}
 	m = calling(net([]string{"y"}, own("f", "F", "x -> y")), f)

@@ -71,7 +71,7 @@ func constant(x *onnx.Index, v string) *onnx.Tensor {
 			return t
 		}
 		p := x.Producer(v)
-		if p == nil || p.Op != "Identity" || domainOf(p.Domain) != "" || len(p.Inputs) != 1 {
+		if p == nil || p.Op != "Identity" || onnx.CanonicalDomain(p.Domain) != "" || len(p.Inputs) != 1 {
 			return nil
 		}
 		v = p.Inputs[0]

@@ -23,7 +23,7 @@ func (n *Normal) leaveTraining() {
 	t := &training{opset: n.Model.Opset(), graph: g, index: g.Index(), gone: make(map[string]bool)}
 	for _, node := range g.Nodes {
 		t.nodes = append(t.nodes, node)
-		if domainOf(node.Domain) != "" || len(node.Outputs) == 0 {
+		if onnx.CanonicalDomain(node.Domain) != "" || len(node.Outputs) == 0 {
 			continue
 		}
 		switch node.Op {

@@ -177,14 +177,7 @@ func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *list
 			}
 			return nil, fmt.Errorf("after %s: %w", last, err)
 		}
-		switch {
-		case sparse(h):
-			end = -1
-		case h.Typeflag == tar.TypeReg:
-			end = here + (h.Size+tarBlock-1)/tarBlock*tarBlock
-		default:
-			end = here
-		}
+		end = entryEnd(h, here)
 		name, ok, err := entryName(h.Name)
 		if err != nil {
 			return nil, err
@@ -215,20 +208,8 @@ func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *list
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 		case tar.TypeLink:
-			// Backup tools store the second name of one file as a link to the first.
-			target, ok, err := entryName(h.Linkname)
-			if err != nil {
+			if e, err = hardLink(h, name, list, byName, links); err != nil {
 				return nil, err
-			}
-			i, seen := byName[target]
-			other, passed := links.passed[target]
-			switch {
-			case ok && seen:
-				e = list[i].as(name)
-			case ok && passed && !links.lost:
-				e = other.as(name)
-			default:
-				return nil, fmt.Errorf("%s is a hard link to %q, which is not in the archive before it", name, h.Linkname)
 			}
 		default:
 			continue // devices have no content here
@@ -240,6 +221,34 @@ func walkTar(ctx context.Context, r io.Reader, at func() (int64, error), l *list
 		list = append(list, e)
 		last = name
 	}
+}
+
+// entryEnd is where an entry whose content begins at a place ends, padding
+// included, and -1 where the header does not tell.
+func entryEnd(h *tar.Header, at int64) int64 {
+	switch {
+	case sparse(h):
+		return -1
+	case h.Typeflag == tar.TypeReg:
+		return at + (h.Size+tarBlock-1)/tarBlock*tarBlock
+	}
+	return at
+}
+
+// hardLink is the entry that name stands for, as backup tools store the second
+// name of one file as a link to the first.
+func hardLink(h *tar.Header, name string, list []file, byName map[string]int, links *linker) (file, error) {
+	target, ok, err := entryName(h.Linkname)
+	if err != nil {
+		return file{}, err
+	}
+	if i, seen := byName[target]; ok && seen {
+		return list[i].as(name), nil
+	}
+	if other, passed := links.passed[target]; ok && passed && !links.lost {
+		return other.as(name), nil
+	}
+	return file{}, fmt.Errorf("%s is a hard link to %q, which is not in the archive before it", name, h.Linkname)
 }
 
 // passTar notes an entry that is not listed.

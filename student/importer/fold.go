@@ -43,7 +43,7 @@ type folding struct {
 // are ErrUnsupported.
 func Fold(c Call, opset int64, in []*onnx.Tensor) (out []*onnx.Tensor, ok bool, err error) {
 	fold := folders[c.Op]
-	if fold == nil || domainOf(c.Domain) != "" {
+	if fold == nil || onnx.CanonicalDomain(c.Domain) != "" {
 		return nil, false, nil
 	}
 	f := &folding{node: c.node(), opset: opset, outputs: len(c.Outputs), limit: MaxFolded}

@@ -101,7 +101,7 @@ func (n *normal) functions() error {
 // domains makes the two names of the default domain one.
 func (n *normal) domains() {
 	for _, node := range n.model.Graph.Nodes {
-		node.Domain = domainOf(node.Domain)
+		node.Domain = onnx.CanonicalDomain(node.Domain)
 	}
 }
 

@@ -85,7 +85,7 @@ func (e *CallError) Is(target error) bool { return target == ErrUnsupported && e
 // callError makes the error of a node. Errors that are ErrUnsupported mark it so.
 func callError(n *onnx.Node, opset int64, err error) *CallError {
 	return &CallError{
-		Op: n.Op, Name: n.Name, Domain: domainOf(n.Domain), Node: n.String(), Opset: opset,
+		Op: n.Op, Name: n.Name, Domain: onnx.CanonicalDomain(n.Domain), Node: n.String(), Opset: opset,
 		Unsupported: errors.Is(err, ErrUnsupported), Err: err,
 	}
 }
@@ -99,14 +99,6 @@ type unsupportedError struct{ what string }
 
 func (e *unsupportedError) Error() string        { return e.what }
 func (e *unsupportedError) Is(target error) bool { return target == ErrUnsupported }
-
-// domainOf makes the two names of the default operator domain one.
-func domainOf(d string) string {
-	if d == "ai.onnx" {
-		return ""
-	}
-	return d
-}
 
 // Read reads the main graph of a model. m is not changed.
 //
