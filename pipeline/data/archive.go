@@ -65,12 +65,12 @@ func (t *tarFile) Close() error { return t.f.Close() }
 // openTarGz reads a gzip-compressed tar to its end, keeping at most limit bytes of
 // content. f is not needed afterwards.
 func openTarGz(ctx context.Context, f *os.File, l *listing, limit int64) (*heldFiles, error) {
-	in := &expansion{packed: &interruptible{ctx: ctx, r: f}, most: limit}
+	in := &expansion{packed: f, most: limit}
 	z, err := gzip.NewReader(bufio.NewReaderSize(counter{in.packed, &in.taken}, 1<<20))
 	if err != nil {
 		return nil, err
 	}
-	in.Reader = z
+	in.Reader = &interruptible{ctx: ctx, r: z} // a buffer of the file may inflate a thousandfold
 	var held int64
 	at := func() (int64, error) { return in.given, nil }
 	list, err := walkTar(ctx, in, at, l, &linker{lost: true}, func(e *file, t *tar.Reader) error {
