@@ -55,13 +55,13 @@ Worked example, with your teacher and your images (a folder of class folders):
 		OnUsageError:         onUsageError,
 		Commands: []*cli.Command{
 			newDemoCommand(),
-			newInspectCommand(),
+			endSoon(newInspectCommand()),
 			newTrainCommand(),
 			newSignalsCommand(),
-			newEvalCommand(),
-			newVerifyCommand(),
+			endSoon(newEvalCommand()),
+			endSoon(newVerifyCommand()),
 			newExportCommand(),
-			newDoctorCommand(),
+			endSoon(newDoctorCommand()),
 			newCompletionCommand(),
 		},
 		Action: func(c *cli.Context) error {
