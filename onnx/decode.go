@@ -16,13 +16,18 @@ import (
 // to b. Tensors that lie in external files keep their External place and have
 // no Data; ReadFile fetches it.
 //
-// Memory follows the file: the tensors' bytes once, and for a file made to waste
-// it up to some 300 bytes for each of its own.
+// Memory follows the file: the tensors' bytes once, and up to RecordShare bytes for
+// each of its own, and RecordRoom besides, for what the tensors are embedded in. A
+// file that takes more is refused before that is made, and so is a name of more
+// than MostName bytes.
 //
 // Decode reports what cannot be represented: bytes that are no ONNX model,
 // tensor data in a field its type does not allow. Whether the model makes
 // sense is for Check to say.
 func Decode(b []byte) (*Model, error) {
+	if err := checkRecords(b); err != nil {
+		return nil, err
+	}
 	p, err := pb.Unmarshal(b)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: not an ONNX model, or cut short: %w", err)
@@ -36,6 +41,33 @@ func Decode(b []byte) (*Model, error) {
 	}
 	return m, nil
 }
+
+// Bounds on what Decode reads.
+const (
+	// RecordShare and RecordRoom bound the memory of nodes, values, attributes and the
+	// like. Those of a few nodes with names of a letter take up to 60 times the file's
+	// bytes, exporters' longer names far less.
+	RecordShare = 96
+	RecordRoom  = 64 << 20
+	// MostName is the bytes of the longest name. Exporters make names of paths in
+	// a program's source, of some hundred bytes.
+	MostName = 64 << 10
+)
+
+// checkRecords returns an error where the model in a file's bytes would be out of
+// proportion to them.
+func checkRecords(b []byte) error {
+	w := pb.Weigh(b)
+	if w.Longest > MostName {
+		return fmt.Errorf("onnx: a %s has %d bytes; names of up to %d are read", w.Of, w.Longest, MostName)
+	}
+	if most := RecordShare*int64(len(b)) + RecordRoom; w.Bytes > most {
+		return fmt.Errorf("onnx: the file's %d bytes ask for %s of records, as nodes and values that hold nothing do; at most %s are read", len(b), mebibytes(w.Bytes), mebibytes(most))
+	}
+	return nil
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
 
 // ReadFile reads a model and the external tensor files it refers to, which lie
 // in the model's folder or below it. Where the model is a link to a file in
