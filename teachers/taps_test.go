@@ -339,3 +339,26 @@ func TestTapsByName(t *testing.T) {
 		})
 	}
 }
+
+// The shapes that operators tell are asked for where a tap may be, the others up to
+// a bound, the last first.
+func TestFewValuesAreAskedFor(t *testing.T) {
+	told := map[string]*onnx.Value{}
+	var throats, unknown []string
+	for i := range 3 * mostAsked {
+		name := fmt.Sprintf("v%04d", i)
+		throats = append(throats, name)
+		told[name] = &onnx.Value{Name: name, Shape: []onnx.Dim{onnx.Fixed(1), onnx.Fixed(int64(i / mostAsked))}, HasShape: true}
+		unknown = append(unknown, "u"+name)
+	}
+	q := questions{certain: []string{"out", "logits"}, throats: throats, others: unknown[:5]}
+	want := []string{"logits", "out", "uv0000", "uv0001", "uv0002", "uv0003", "uv0004", "v0999", "v1999", "v2999"}
+	if got, left := q.asked(told); left != 0 || !slices.Equal(got, want) {
+		t.Errorf("asked for %v, left out %d", got, left)
+	}
+	q = questions{certain: []string{"out"}, throats: unknown, others: throats}
+	got, left := q.asked(nil)
+	if len(got) != 2*mostAsked+1 || left != 4*mostAsked || got[1] != "uv2000" || got[len(got)-1] != "v2999" {
+		t.Errorf("asked for %d, left out %d: %v ... %v", len(got), left, got[:2], got[len(got)-1])
+	}
+}

@@ -20,16 +20,16 @@ import (
 
 // hostileData are data sets.
 var hostileData = []hostileCase{
-	{"data, a FIFO", func(t *testing.T, _ *world, dir string) [][]string {
+	{name: "data, a FIFO", make: func(t *testing.T, _ *world, dir string) [][]string {
 		return asData(fifo(t, filepath.Join(dir, "images.zip")))
 	}},
-	{"data, /dev/zero", func(*testing.T, *world, string) [][]string { return asData("/dev/zero") }},
-	{"folder, a FIFO among the images", func(t *testing.T, w *world, dir string) [][]string {
+	{name: "data, /dev/zero", make: func(*testing.T, *world, string) [][]string { return asData("/dev/zero") }},
+	{name: "folder, a FIFO among the images", make: func(t *testing.T, w *world, dir string) [][]string {
 		images := copyFolder(t, w.data, filepath.Join(dir, "images"))
 		fifo(t, filepath.Join(images, "train", "a", "fifo.png"))
 		return asData(images)
 	}},
-	{"folder, links in circles", func(t *testing.T, w *world, dir string) [][]string {
+	{name: "folder, links in circles", make: func(t *testing.T, w *world, dir string) [][]string {
 		images := copyFolder(t, w.data, filepath.Join(dir, "images"))
 		link(t, "../..", filepath.Join(images, "train", "a", "up"))
 		link(t, "self.png", filepath.Join(images, "train", "b", "self.png"))
@@ -37,12 +37,12 @@ var hostileData = []hostileCase{
 		link(t, ".", filepath.Join(images, "train", "here"))
 		return asData(images)
 	}},
-	{"folder, 300 folders deep", func(t *testing.T, w *world, dir string) [][]string {
+	{name: "folder, 300 folders deep", make: func(t *testing.T, w *world, dir string) [][]string {
 		images := copyFolder(t, w.data, filepath.Join(dir, "images"))
 		write(t, filepath.Join(images, "train", "a", strings.Repeat("deep/", 300), "0.png"), picture(noise(), 1))
 		return asData(images)
 	}},
-	{"folder, names of control characters", func(t *testing.T, w *world, dir string) [][]string {
+	{name: "folder, names of control characters", make: func(t *testing.T, w *world, dir string) [][]string {
 		images := copyFolder(t, w.data, filepath.Join(dir, "images"))
 		for _, split := range []string{"train", "val", "test"} {
 			write(t, filepath.Join(images, split, "\x1b]0;t\x07", "\x9b31m.png"), picture(noise(), 1))
@@ -118,23 +118,23 @@ var hostileData = []hostileCase{
 	pictureCase("BMP, 2^31-1 pixels wide", "bmp", bmpHeader(math.MaxInt32, 1)),
 	pictureCase("BMP, the most negative height", "bmp", bmpHeader(100_000, math.MinInt32)),
 	pictureCase("WebP, 16,384 times 16,384 pixels", "webp", []byte("RIFF\x1a\x00\x00\x00WEBPVP8L\x0d\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00")),
-	{"IDX, 2^32 images", func(t *testing.T, _ *world, dir string) [][]string {
+	{name: "IDX, 2^32 images", make: func(t *testing.T, _ *world, dir string) [][]string {
 		return idx(t, dir, "\x00\x00\x08\x03\xff\xff\xff\xff\x00\x00\x00\x1c\x00\x00\x00\x1c", "\x00\x00\x08\x01\xff\xff\xff\xff")
 	}},
-	{"IDX, images of 2^64 pixels", func(t *testing.T, _ *world, dir string) [][]string {
+	{name: "IDX, images of 2^64 pixels", make: func(t *testing.T, _ *world, dir string) [][]string {
 		return idx(t, dir, "\x00\x00\x08\x03\x00\x00\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff", "\x00\x00\x08\x01\x00\x00\x00\x01\x00")
 	}},
-	{"MAT, a compressed element of 512 MiB", func(t *testing.T, _ *world, dir string) [][]string {
+	{name: "MAT, a compressed element of 512 MiB", make: func(t *testing.T, _ *world, dir string) [][]string {
 		var packed bytes.Buffer
 		z := zlib.NewWriter(&packed)
 		zeros(z, 512<<20)
 		must(z.Close())
 		return mat(t, dir, 15, packed.Bytes())
 	}},
-	{"MAT, an element of 2^32 bytes", func(t *testing.T, _ *world, dir string) [][]string {
+	{name: "MAT, an element of 2^32 bytes", make: func(t *testing.T, _ *world, dir string) [][]string {
 		return mat(t, dir, 14, nil)
 	}},
-	{"npy, 2^60 elements", func(t *testing.T, _ *world, dir string) [][]string {
+	{name: "npy, 2^60 elements", make: func(t *testing.T, _ *world, dir string) [][]string {
 		header := "{'descr': '<f8', 'fortran_order': False, 'shape': (1152921504606846976,), }"
 		return asData(write(t, filepath.Join(dir, "images.npy"), []byte("\x93NUMPY\x01\x00"+string([]byte{byte(len(header)), 0})+header)))
 	}},
@@ -163,7 +163,7 @@ func (blank) Read(p []byte) (int, error) {
 
 // archive has a file read as data.
 func archive(name, file string, body func(io.Writer)) hostileCase {
-	return hostileCase{name, func(t *testing.T, _ *world, dir string) [][]string {
+	return hostileCase{name: name, make: func(t *testing.T, _ *world, dir string) [][]string {
 		path := filepath.Join(dir, file)
 		f, err := os.Create(path)
 		if err != nil {
@@ -179,7 +179,7 @@ func archive(name, file string, body func(io.Writer)) hostileCase {
 
 // pictureCase puts a picture into a folder of good ones.
 func pictureCase(name, ending string, file []byte) hostileCase {
-	return hostileCase{name, func(t *testing.T, w *world, dir string) [][]string {
+	return hostileCase{name: name, make: func(t *testing.T, w *world, dir string) [][]string {
 		images := copyFolder(t, w.data, filepath.Join(dir, "images"))
 		for i := range 8 { // more than there are workers
 			write(t, filepath.Join(images, "train", "a", fmt.Sprintf("hostile%d.%s", i, ending)), file)

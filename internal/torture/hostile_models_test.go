@@ -12,11 +12,11 @@ import (
 // hostileModels are ONNX files. Those of a body end, where it lets them, in a
 // classifier of the right classes, so that all of a file is read.
 var hostileModels = []hostileCase{
-	{"model, a FIFO", func(t *testing.T, w *world, dir string) [][]string {
+	{name: "model, a FIFO", make: func(t *testing.T, w *world, dir string) [][]string {
 		return asModel(w, fifo(t, filepath.Join(dir, "model.onnx")))
 	}},
-	{"model, /dev/zero", func(_ *testing.T, w *world, _ string) [][]string { return asModel(w, "/dev/zero") }},
-	{"model, a folder", func(_ *testing.T, w *world, dir string) [][]string { return asModel(w, dir) }},
+	{name: "model, /dev/zero", make: func(_ *testing.T, w *world, _ string) [][]string { return asModel(w, "/dev/zero") }},
+	{name: "model, a folder", make: func(_ *testing.T, w *world, dir string) [][]string { return asModel(w, dir) }},
 
 	// Small files that ask for gigabytes.
 	body("ConstantOfShape of 50,000 times 50,000", func(b *onnx.Builder, x string) string {
@@ -70,12 +70,12 @@ var hostileModels = []hostileCase{
 	}),
 
 	// Long and deep ones.
-	body("a chain of 50,000 nodes", func(b *onnx.Builder, x string) string {
+	ofNodes(50_000, body("a chain of 50,000 nodes", func(b *onnx.Builder, x string) string {
 		for range 50_000 {
 			x = b.Node("Identity", []string{x})
 		}
 		return x
-	}),
+	})),
 	body("a name of 16 MiB", func(b *onnx.Builder, x string) string {
 		b.Name(string(make([]byte, 16<<20)))
 		return b.Node("Relu", []string{x})
@@ -130,11 +130,17 @@ var hostileModels = []hostileCase{
 
 // body is a model of the world's images with something between them and a classifier.
 func body(name string, middle func(b *onnx.Builder, x string) string) hostileCase {
-	return hostileCase{"model, " + name, func(t *testing.T, w *world, dir string) [][]string {
+	return hostileCase{name: "model, " + name, make: func(t *testing.T, w *world, dir string) [][]string {
 		b := onnx.NewBuilder("hostile", 13)
 		x := middle(b, b.Input("image", onnx.Float32, onnx.Symbol("batch"), onnx.Fixed(3), onnx.Fixed(height), onnx.Fixed(width)))
 		return asModel(w, classifier(t, b, x, dir))
 	}}
+}
+
+// ofNodes is a case whose graph of so many nodes is run.
+func ofNodes(nodes int64, c hostileCase) hostileCase {
+	c.nodes = nodes
+	return c
 }
 
 // classifier ends a network of a value [batch, 3, height, width] and writes it.
@@ -164,7 +170,7 @@ func numbers(b *onnx.Builder, n ...int64) string {
 
 // raw is a model of bytes.
 func raw(name string, file func() []byte) hostileCase {
-	return hostileCase{"model, " + name, func(t *testing.T, w *world, dir string) [][]string {
+	return hostileCase{name: "model, " + name, make: func(t *testing.T, w *world, dir string) [][]string {
 		return asModel(w, write(t, filepath.Join(dir, "model.onnx"), file()))
 	}}
 }
@@ -195,7 +201,7 @@ func modelOf(graph ...[]byte) []byte {
 
 // external is a model of a convolution whose weights lie in another file.
 func external(name, location, offset string, lay func(t *testing.T, dir string)) hostileCase {
-	return hostileCase{"external data, " + name, func(t *testing.T, w *world, dir string) [][]string {
+	return hostileCase{name: "external data, " + name, make: func(t *testing.T, w *world, dir string) [][]string {
 		if lay != nil {
 			lay(t, dir)
 		}
