@@ -39,6 +39,11 @@ type TeacherConfig struct {
 	Layout     string   `yaml:"layout"`     // NCHW or NHWC, where the model leaves it open; empty decides by the graph
 	Output     string   `yaml:"output"`     // the output with the class scores; empty takes the only one
 
+	// ImageShape, as preprocess.ParseImageShape reads it, says what images an input
+	// of fewer than four axes holds; empty is what the file's metadata says, else
+	// the data's where the input takes as many numbers.
+	ImageShape string `yaml:"image_shape,omitempty"`
+
 	// Precision is that of the signals the student learns from, whether they are
 	// recorded or not: float16 or float32. Empty is float16 where they are
 	// recorded, see ResourcesConfig.Cache, and float32 where not.
@@ -70,6 +75,7 @@ type StudentConfig struct {
 	ReplaceHead     bool   `yaml:"replace_head,omitempty"`      // a new classifier where the file's has another number of classes
 	UnfoldBatchNorm bool   `yaml:"unfold_batch_norm,omitempty"` // batch normalisation again behind convolutions it was folded into
 	Output          string `yaml:"output,omitempty"`            // which output holds the class scores; empty takes the one that can
+	ImageShape      string `yaml:"image_shape,omitempty"`       // as TeacherConfig.ImageShape
 	TrainConstants  bool   `yaml:"train_constants,omitempty"`   // what else of real numbers the file computes with: what normalises its image, tables, grids
 }
 
@@ -259,6 +265,11 @@ func (c Config) Validate() error {
 	if c.Teacher.Precision != "" {
 		oneOf("teacher.precision", c.Teacher.Precision, Precisions)
 	}
+	for _, f := range []struct{ name, text string }{{"teacher.image_shape", c.Teacher.ImageShape}, {"student.image_shape", c.Student.ImageShape}} {
+		if _, err := preprocess.ParseImageShape(f.text); err != nil {
+			errs = append(errs, fmt.Errorf("config: %s: %w", f.name, err))
+		}
+	}
 	number("teacher.size", float64(c.Teacher.Size), 0, 4096, "is a number of pixels up to 4096, or 0 for the model's own")
 	if _, err := preprocess.Parse(c.Student.Preprocess); err != nil {
 		errs = append(errs, fmt.Errorf("config: student.preprocess: %w", err))
@@ -270,8 +281,8 @@ func (c Config) Validate() error {
 		if _, err := zoo.Parse(s.Architecture); err != nil {
 			errs = append(errs, fmt.Errorf("config: student.architecture: %w; a path that ends in .onnx takes the network of that file", err))
 		}
-		if s.Init != "" || s.ReplaceHead || s.UnfoldBatchNorm || s.TrainConstants || s.Output != "" {
-			bad("student.architecture", "is an .onnx file where init (--init), replace_head (--replace-head), unfold_batch_norm (--unfold-bn), train_constants (--train-constants) or output (--student-output) is set", fmt.Sprintf("%q", s.Architecture))
+		if s.Init != "" || s.ReplaceHead || s.UnfoldBatchNorm || s.TrainConstants || s.Output != "" || s.ImageShape != "" {
+			bad("student.architecture", "is an .onnx file where init (--init), replace_head (--replace-head), unfold_batch_norm (--unfold-bn), train_constants (--train-constants), output (--student-output) or image_shape (--image-shape) is set", fmt.Sprintf("%q", s.Architecture))
 		}
 	}
 	if n := len(c.Student.Taps); n > 0 && len(c.Teacher.Taps) > 0 && n != len(c.Teacher.Taps) {

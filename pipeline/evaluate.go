@@ -120,7 +120,7 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 	e.Parameters = m.Parameters()
 	opened := session.Spec()
 	timing, err := teachers.Latency(c.Model.Path, teachers.LatencyOptions{
-		Runs: cmp.Or(c.Latency, 200), Size: [2]int{opened.H, opened.W}, Layout: opened.Layout, Output: c.Model.Output,
+		Runs: cmp.Or(c.Latency, 200), Size: [2]int{opened.H, opened.W}, Layout: opened.Layout, Output: c.Model.Output, ImageShape: opened.ImageShape,
 		Library: c.Resources.OnnxRuntime,
 	})
 	if err != nil {

@@ -72,7 +72,7 @@ func (u *run) differentiate(ctx context.Context, teacher teachers.Spec) (attach 
 		return nil, err
 	}
 	g, err := student.GradientContext(ctx, m, student.GradientOptions{
-		Output: u.config.Teacher.Output, Image: student.Shape{H: teacher.H, W: teacher.W, C: teacher.C}, Gradient: teachers.GradientOutput, Labels: teachers.GradientLabels,
+		Output: u.config.Teacher.Output, Image: student.Shape{H: teacher.H, W: teacher.W, C: teacher.C}, ImageShape: teacher.ImageShape, Gradient: teachers.GradientOutput, Labels: teachers.GradientLabels,
 	})
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
@@ -138,12 +138,16 @@ func (r *GradientReport) try(ctx context.Context, path string, of *teachers.Repo
 	if of.Problem != "" {
 		return errors.New(of.Problem)
 	}
+	shape, err := preprocess.ParseImageShape(of.ImageShape)
+	if err != nil {
+		return err
+	}
 	m, err := onnx.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	g, err := student.GradientContext(ctx, m, student.GradientOptions{
-		Output: output, Image: student.Shape{H: of.Image[1], W: of.Image[2], C: of.Image[0]},
+		Output: output, Image: student.Shape{H: of.Image[1], W: of.Image[2], C: of.Image[0]}, ImageShape: shape,
 		Gradient: teachers.GradientOutput, Labels: teachers.GradientLabels,
 	})
 	if err != nil {
@@ -151,7 +155,7 @@ func (r *GradientReport) try(ctx context.Context, path string, of *teachers.Repo
 	}
 	r.Nodes, r.model = len(g.Graph.Nodes), g
 	session, err := teachers.Open(path, teachers.Options{
-		Map: teachers.MapNone, Layout: of.Layout, Output: output, Size: [2]int{of.Image[1], of.Image[2]}, Library: library,
+		Map: teachers.MapNone, Layout: of.Layout, Output: output, ImageShape: shape, Size: [2]int{of.Image[1], of.Image[2]}, Library: library,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"errors"
+
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/teachers"
@@ -31,9 +33,15 @@ func precheck(c TeacherConfig, m *onnx.Model, d DataConfig, r ResourcesConfig) (
 	if _, err := preprocess.Parse(c.Preprocess); err != nil {
 		return nil, err
 	}
-	o := c.openedAt([2]int{d.Size, d.Size}, r)
+	if _, err := preprocess.ParseImageShape(c.ImageShape); err != nil {
+		return nil, err
+	}
+	o := c.openedAt([2]int{d.Size, d.Size}, d.Channels, r)
 	o.Map = teachers.MapNone
 	session, err := teachers.Open(c.Path, o)
+	if errors.Is(err, teachers.ErrImageShape) {
+		return nil, nil // the images may tell
+	}
 	if err != nil {
 		if saysImageSize(m) || d.Size > 0 || c.Size > 0 {
 			return nil, err

@@ -63,6 +63,10 @@ func (u *run) importStudent(ctx context.Context, spec student.Spec) error {
 	if c.Init == InitRandom {
 		init = student.Random
 	}
+	shape, err := preprocess.ParseImageShape(c.ImageShape)
+	if err != nil {
+		return err
+	}
 	named := u.studentONNX.Clone()
 	if named.Graph != nil { // whose own name is the exporter's
 		named.Graph.Name = strings.TrimSuffix(filepath.Base(c.Architecture), filepath.Ext(c.Architecture))
@@ -73,7 +77,7 @@ func (u *run) importStudent(ctx context.Context, spec student.Spec) error {
 	o := student.ImportOptions{
 		Init: init, Seed: u.config.Training.Seed, Classes: spec.Classes,
 		ReplaceHead: c.ReplaceHead, UnfoldBatchNorm: c.UnfoldBatchNorm, TrainConstants: c.TrainConstants, Output: c.Output,
-		Image: spec.Image, Taps: c.Taps,
+		Image: spec.Image, ImageShape: shape, Taps: c.Taps,
 	}
 	imported, err := student.ImportContext(ctx, named, o)
 	if ctx.Err() != nil {
@@ -116,7 +120,7 @@ func fixedImage(ctx context.Context, m *onnx.Model, o student.ImportOptions) err
 // classifies the validation images best. It is unknown where the file says
 // nothing and its classes are not the data's.
 func (u *run) importedPreprocess(ctx context.Context) (preprocess.Spec, error) {
-	o := TeacherConfig{Output: u.config.Student.Output}.session(u.data, u.config.Resources)
+	o := TeacherConfig{Output: u.config.Student.Output, ImageShape: u.config.Student.ImageShape}.session(u.data, u.config.Resources)
 	o.Map = teachers.MapNone
 	session, err := teachers.Open(u.studentFile, o)
 	if err != nil {

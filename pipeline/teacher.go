@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/pipeline/data"
 	"github.com/onnxdistill/onnxdistill/student"
 	"github.com/onnxdistill/onnxdistill/teachers"
@@ -118,13 +119,15 @@ func (u *run) openTapped(o *teachers.Options) (*teachers.Session, error) {
 
 // session is how a model is opened on images of the given data set.
 func (c TeacherConfig) session(set *data.Set, r ResourcesConfig) teachers.Options {
-	return c.openedAt([2]int{set.H, set.W}, r)
+	return c.openedAt([2]int{set.H, set.W}, set.C, r)
 }
 
-// openedAt is the same for images of a height and width.
-func (c TeacherConfig) openedAt(size [2]int, r ResourcesConfig) teachers.Options {
+// openedAt is the same for images of a height and width and so many channels, 0
+// where that is not known.
+func (c TeacherConfig) openedAt(size [2]int, channels int, r ResourcesConfig) teachers.Options {
+	shape, _ := preprocess.ParseImageShape(c.ImageShape) // which precheck has read
 	o := teachers.Options{
-		Size: [2]int{c.Size, c.Size}, DataSize: size,
+		Size: [2]int{c.Size, c.Size}, DataSize: size, DataChannels: channels, ImageShape: shape,
 		Layout: teachers.Layout(c.Layout), Output: c.Output,
 		Threads: r.Threads, Library: r.OnnxRuntime,
 	}

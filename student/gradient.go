@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/student/op"
 )
 
@@ -24,6 +25,10 @@ type GradientOptions struct {
 	// Image is the size of the images where the file leaves it open, as in
 	// ImportOptions.
 	Image Shape
+
+	// ImageShape says what images an input of fewer axes than four holds, as in
+	// ImportOptions.
+	ImageShape preprocess.ImageShape
 
 	// Labels and Gradient name the second input and the output; empty means
 	// "labels" and "gradient".
@@ -69,7 +74,7 @@ func GradientContext(ctx context.Context, m *onnx.Model, o GradientOptions) (*on
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	imported, err := ImportContext(ctx, m, ImportOptions{Image: o.Image, Output: o.Output})
+	imported, err := ImportContext(ctx, m, ImportOptions{Image: o.Image, ImageShape: o.ImageShape, Output: o.Output})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 	"github.com/onnxdistill/onnxdistill/student/importer"
 )
@@ -74,6 +75,11 @@ type ImportOptions struct {
 	// Image is the size of the images where the file leaves it open: each of its
 	// sizes that the file fixes may be 0.
 	Image Shape
+
+	// ImageShape says what images an input of fewer axes than four holds, such as
+	// [batch, 784]. The zero value takes what the file's metadata says, or else
+	// Image, where it has as many numbers.
+	ImageShape preprocess.ImageShape
 
 	// Output names the output that holds the class scores. Empty takes the only
 	// one that is declared as real numbers [batch, classes]; where there are
@@ -136,7 +142,10 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 	if o.Classes < 0 || o.Classes == 1 {
 		return nil, fmt.Errorf("student: %d classes; a classifier tells at least 2 apart, and 0 means the file's", o.Classes)
 	}
-	normal, err := rewrite.Normalize(m)
+	normal, err := rewrite.Normalize(m, o.images())
+	if err == nil {
+		err = normal.Unread
+	}
 	if err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
@@ -155,7 +164,7 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
 	defer func() { p.ctx = nil }() // later graphs of the model are built without it
-	p.random, p.wantTaps = o.Init == Random, o.Taps
+	p.random, p.wantTaps, p.order = o.Init == Random, o.Taps, normal.Order
 	for _, n := range []string{branches, chosen, free} {
 		if n != "" {
 			p.note("%s", n)
@@ -196,6 +205,14 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 	p.noteConstants()
 	p.noteInit(model, o)
 	return &Imported{Model: model, Notes: p.notes}, nil
+}
+
+// images is what is known of the images that a file takes.
+func (o ImportOptions) images() rewrite.Images {
+	return rewrite.Images{
+		Shape: o.ImageShape, Setting: "ImportOptions.ImageShape",
+		Likely: preprocess.ImageShape{H: o.Image.H, W: o.Image.W, C: o.Image.C},
+	}
 }
 
 // freeBatch makes the first axis of every input symbolic and says so where it
@@ -246,9 +263,10 @@ type program struct {
 	passedOn map[string]*onnx.Tensor // constants and what is known to be made of them; nil is no constant
 	needed   []bool                  // calls that the outputs depend on
 	notes    []string
-	input    *onnx.Value // of a student: the image
-	nhwc     bool        // the file has the image channels last
-	logits   string      // of a student: the value that holds them
+	input    *onnx.Value          // of a student: the image
+	order    preprocess.AxisOrder // of the image in the file, where it was said; else ""
+	nhwc     bool                 // the file has the image channels last
+	logits   string               // of a student: the value that holds them
 	wantTaps []string
 	taps     []tapValue                        // of a student, once it has been built
 	origin   map[*gorgonia.Node]*importer.Call // of the graph that was built last: which call a node was made for; nil once nobody asks
@@ -414,6 +432,8 @@ func (p *program) findImage(want Shape) (s Shape, err error) {
 	colours := func(n int) bool { return n == 1 || n == 3 }
 	first, last := colours(d[1]), colours(d[3])
 	switch turned := p.turnsFirst(v.Name); {
+	case p.order != "":
+		p.nhwc = p.order == preprocess.HWC
 	case first != last:
 		p.nhwc = last
 	default:

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 	"github.com/onnxdistill/onnxdistill/teachers/internal/ort"
 )
 
@@ -121,6 +123,10 @@ type LatencyOptions struct {
 	Layout  Layout // of the input, where it is ambiguous
 	Output  string // with the class scores, where there are several
 	Library string // the ONNX Runtime library; "" searches
+
+	// ImageShape says what images an input of fewer than four axes holds, as
+	// Options.ImageShape.
+	ImageShape preprocess.ImageShape
 }
 
 // Latency times the model as it is in its file, at batch 1 or the batch it
@@ -133,7 +139,7 @@ func Latency(path string, o LatencyOptions) (Timing, error) {
 	if o.Runs == 0 {
 		o.Runs = 100
 	}
-	src, err := read(path)
+	src, err := read(path, rewrite.Images{Shape: o.ImageShape, Square: true, Setting: imageSetting})
 	if err != nil {
 		return Timing{}, err
 	}

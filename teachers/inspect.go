@@ -6,6 +6,7 @@ import (
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 	"github.com/onnxdistill/onnxdistill/teachers/internal/ort"
 )
 
@@ -25,10 +26,13 @@ type Report struct {
 
 	// What follows is filled in when the model can serve as a teacher.
 
-	Layout  Layout `json:"layout"`
-	Image   []int  `json:"image"`   // [C, H, W] as the model was run
-	Batch   int    `json:"batch"`   // the batch the file fixes; 0 is any
-	Classes int    `json:"classes"` // number of logits
+	Layout Layout `json:"layout"`
+	Image  []int  `json:"image"` // [C, H, W] as the model was run
+	// ImageShape is that of the images which an input of fewer than four axes was
+	// found to hold, as preprocess.ParseImageShape reads it; else empty.
+	ImageShape string `json:"image_shape,omitempty"`
+	Batch      int    `json:"batch"`   // the batch the file fixes; 0 is any
+	Classes    int    `json:"classes"` // number of logits
 	// SoftmaxOutput tells that the output holds probabilities that add up to 1.
 	SoftmaxOutput bool   `json:"softmax_output"`
 	Logits        Logits `json:"logits"`
@@ -74,6 +78,11 @@ type InspectOptions struct {
 	Output  string // with the class scores, where there are several
 	Size    [2]int // of the images, where the model leaves it open; 0 tries common sizes
 	Library string // the ONNX Runtime library; "" searches
+
+	// ImageShape says what images an input of fewer than four axes holds. The zero
+	// value takes what the metadata says, or a square of one channel of as many
+	// numbers as it takes.
+	ImageShape preprocess.ImageShape
 }
 
 // openSizes are tried in turn on a model that takes images of any size: one
@@ -85,7 +94,9 @@ var openSizes = [][2]int{{32, 32}, {224, 224}, {28, 28}, {64, 64}, {96, 96}, {12
 // described too, with the reason in Problem; only a file that is no valid
 // model, or a missing runtime, is an error.
 func Inspect(path string, o InspectOptions) (*Report, error) {
-	src, err := read(path)
+	src, err := read(path, rewrite.Images{
+		Shape: o.ImageShape, Likely: preprocess.ImageShape{H: o.Size[0], W: o.Size[1]}, Square: true, Setting: imageSetting,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +134,7 @@ func Inspect(path string, o InspectOptions) (*Report, error) {
 		r.Problem = err.Error()
 		return r, nil
 	}
+	r.ImageShape = src.normal.ImageShape.String()
 	r.Layout, r.Image, r.Batch, r.Classes = s.in.layout, []int{s.in.c, s.in.h, s.in.w}, s.in.n, s.classes
 	r.Logits, r.SoftmaxOutput = s.plan.from, s.plan.probabilities
 	if s.taps != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/onnxdistill/onnxdistill/onnx"
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
+	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 	"github.com/onnxdistill/onnxdistill/teachers/internal/ort"
 )
 
@@ -25,6 +26,13 @@ type Options struct {
 	// Size is the height and width images are resized to; 0 takes what the
 	// model fixes, or else DataSize.
 	Size, DataSize [2]int
+	// DataChannels are those of images of DataSize; 0 is not known. Together they
+	// tell what images an input of fewer than four axes holds, where it takes as
+	// many numbers.
+	DataChannels int
+	// ImageShape says what images such an input holds; the zero value takes what
+	// the model's metadata says, or else goes by the data. See ErrImageShape.
+	ImageShape preprocess.ImageShape
 	// Layout settles the axis order of the input where the model leaves it
 	// ambiguous; "" decides by the graph.
 	Layout Layout
@@ -57,7 +65,7 @@ func Open(path string, o Options) (*Session, error) {
 			return nil, fmt.Errorf("teachers: images of %dx%d; give a height and a width, or neither", size[0], size[1])
 		}
 	}
-	src, err := read(path)
+	src, err := read(path, o.images())
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +84,7 @@ func Open(path string, o Options) (*Session, error) {
 		Name: src.name(), Hash: src.hash,
 		Classes: survey.classes,
 		H:       survey.in.h, W: survey.in.w, C: survey.in.c, Layout: survey.in.layout, Input: survey.in.kind,
-		Map: kind, Power: power, Logits: survey.plan.from, Reading: survey.reading,
+		Map: kind, Power: power, Logits: survey.plan.from, Reading: survey.reading, ImageShape: src.normal.ImageShape,
 	}
 	s.spec.ClassNames, s.spec.NamesKey = ClassNames(src.model)
 	s.feed = feeder{h: survey.in.h, w: survey.in.w, c: survey.in.c, layout: survey.in.layout}
@@ -101,6 +109,19 @@ func Open(path string, o Options) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// ErrImageShape is matched by errors.Is when the model's input has fewer axes than
+// an image and nothing tells what images it holds.
+var ErrImageShape = rewrite.ErrImageShape
+
+// images is what is known of the images that the model takes.
+func (o Options) images() rewrite.Images {
+	likely := preprocess.ImageShape{H: o.DataSize[0], W: o.DataSize[1], C: o.DataChannels}
+	if o.Size != [2]int{} {
+		likely = preprocess.ImageShape{H: o.Size[0], W: o.Size[1], C: o.DataChannels}
+	}
+	return rewrite.Images{Shape: o.ImageShape, Likely: likely, Setting: imageSetting}
 }
 
 // wanted is the first size that is given, to run a model of open size at.

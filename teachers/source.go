@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 )
 
@@ -24,14 +25,14 @@ type source struct {
 // of the file and then of the tensors it keeps in other files; see
 // onnx.FileSum.
 func Hash(path string) (string, error) {
-	s, err := read(path)
+	s, err := read(path, rewrite.Images{})
 	if err != nil {
 		return "", err
 	}
 	return s.hash, nil
 }
 
-func read(path string) (*source, error) {
+func read(path string, images rewrite.Images) (*source, error) {
 	model, sum, err := onnx.ReadFileSum(path)
 	if err != nil {
 		return nil, fmt.Errorf("teachers: %w", err)
@@ -39,7 +40,7 @@ func read(path string) (*source, error) {
 	if err := onnx.Check(model); err != nil {
 		return nil, fmt.Errorf("teachers: %s: %w", path, err)
 	}
-	normal, err := rewrite.Normalize(model)
+	normal, err := rewrite.Normalize(model, images)
 	if err != nil {
 		return nil, fmt.Errorf("teachers: %s: %w", path, err)
 	}
@@ -47,6 +48,22 @@ func read(path string) (*source, error) {
 }
 
 func (s *source) name() string { return filepath.Base(s.path) }
+
+// imageSetting is the name by which messages ask for the shape of images.
+const imageSetting = "Options.ImageShape"
+
+// layout is that of the image input where it was said, or else the one wanted.
+func (s *source) layout(want Layout) (Layout, error) {
+	said := map[preprocess.AxisOrder]Layout{preprocess.CHW: NCHW, preprocess.HWC: NHWC}[s.normal.Order]
+	if said == "" {
+		return want, nil
+	}
+	shape := s.normal.ImageShape
+	if want != "" && !strings.EqualFold(string(want), string(said)) && shape.C != 1 { // in one channel both are the same
+		return "", fmt.Errorf("teachers: the images of %s are in the order %s, and Options.Layout says %s; leave one of them out", s.name(), s.normal.Order, want)
+	}
+	return said, nil
+}
 
 // imageInput is the model's one input.
 type imageInput struct {

@@ -58,8 +58,15 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 	if v := src.model.Opset(); v < oldest {
 		return nil, fmt.Errorf("teachers: %s has opset %d; %d is the oldest supported", src.name(), v, oldest)
 	}
+	if err := src.normal.Unread; err != nil {
+		return nil, fmt.Errorf("teachers: %s: %w", src.name(), err)
+	}
 	x := g.Index()
-	in, err := findImage(g, x, o.layout)
+	layout, err := src.layout(o.layout)
+	if err != nil {
+		return nil, err
+	}
+	in, err := findImage(g, x, layout)
 	if err != nil {
 		return nil, err
 	}

@@ -161,6 +161,9 @@ type Spec struct {
 	H, W, C int    // size the images are brought to, and channels, 1 or 3
 	Layout  Layout // of the model's input
 	Input   onnx.DataType
+	// ImageShape is that of the images which an input of fewer than four axes is
+	// found to hold; not Known where the model takes images as they are.
+	ImageShape preprocess.ImageShape
 	// Preprocess is how pixels are normalised. It is not Known when neither
 	// the caller nor the model said; images are then scaled to 0..1.
 	Preprocess preprocess.Spec

@@ -30,7 +30,7 @@ Worked examples:
 			&cli.StringFlag{Name: "data", Usage: "`PATH` of labelled images: folder, archive or data file"},
 			&cli.StringFlag{Name: "split", Value: "test", Usage: "`NAME`: " + strings.Join(pipeline.Splits, ", ")},
 			&cli.StringFlag{Name: "preprocess", Usage: "`SPEC` of the model's input: " + preprocessUsage + " (default: its metadata, else auto)"},
-			layoutFlag(), outputFlag(),
+			imageShapeFlag(), layoutFlag(), outputFlag(),
 			&cli.StringFlag{Name: "model-classes", Usage: "the model's class for each class of the data, `NUMBERS` such as 0,2,1 (default: the same)"},
 			&cli.IntFlag{Name: "samples", Usage: "measure on this many images, stratified by class; 0 is all"},
 			&cli.Uint64Flag{Name: "seed", Value: d.Training.Seed, Usage: "of --samples, and of the split, where the data brings no test set of its own"},
@@ -65,9 +65,13 @@ func evaluate(c *cli.Context) error {
 	if _, err := preprocess.Parse(c.String("preprocess")); err != nil {
 		return usagef("--preprocess: %w", err)
 	}
+	if err := checkImageShape(c, "image-shape"); err != nil {
+		return err
+	}
 	config := pipeline.EvaluateConfig{
 		Model: pipeline.TeacherConfig{
 			Path: model, Preprocess: c.String("preprocess"), Layout: c.String("model-layout"), Output: c.String("model-output"),
+			ImageShape: c.String("image-shape"),
 		},
 		Data: pipeline.DataConfig{
 			Path: c.String("data"), Size: c.Int("size"), Channels: c.Int("channels"),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/pipeline"
 	"github.com/onnxdistill/onnxdistill/teachers"
 )
@@ -30,6 +31,7 @@ Worked examples:
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 			&cli.BoolFlag{Name: "gradient", Usage: "try to differentiate the model by its image, and say which operator stands in the way"},
 			&cli.StringFlag{Name: "gradient-file", Usage: "write the gradient of the labels' cross-entropy with respect to the image as a model to `FILE`; its inputs are image and labels"},
+			&cli.StringFlag{Name: "image-shape", Usage: imageShapeUsage("the", "a square in one channel, where it takes a square number")},
 			layoutFlag(), outputFlag(),
 			&cli.IntFlag{Name: "model-size", Usage: "height and width of the images, where the model leaves them open"},
 			onnxRuntimeFlag(),
@@ -42,10 +44,15 @@ Worked examples:
 			if l := c.String("model-layout"); l != "" && !slices.Contains(pipeline.Layouts, l) {
 				return usagef("--model-layout is one of %s, got %q", strings.Join(pipeline.Layouts, ", "), l)
 			}
+			shape, err := preprocess.ParseImageShape(c.String("image-shape"))
+			if err != nil {
+				return usagef("--image-shape: %w", err)
+			}
 			size := c.Int("model-size")
 			report, err := teachers.Inspect(path, teachers.InspectOptions{
 				Layout: teachers.Layout(c.String("model-layout")), Output: c.String("model-output"),
-				Size: [2]int{size, size}, Library: c.String("onnxruntime"),
+				ImageShape: shape,
+				Size:       [2]int{size, size}, Library: c.String("onnxruntime"),
 			})
 			if err != nil {
 				return err
@@ -115,6 +122,20 @@ func printReport(w io.Writer, path string, command *cli.Command, r *teachers.Rep
 // teacher: --model-output here is --teacher-output there.
 func layoutFlag() cli.Flag {
 	return &cli.StringFlag{Name: "model-layout", Usage: "`AXES` of the image input, NCHW or NHWC (default: by the graph)"}
+}
+
+func imageShapeFlag() cli.Flag {
+	return &cli.StringFlag{Name: "image-shape", Usage: imageShapeUsage("the", "the data's, where it takes as many numbers")}
+}
+
+// checkImageShape returns an error where one of the flags holds no shape.
+func checkImageShape(c *cli.Context, flags ...string) error {
+	for _, flag := range flags {
+		if _, err := preprocess.ParseImageShape(c.String(flag)); err != nil {
+			return usagef("--%s: %w", flag, err)
+		}
+	}
+	return nil
 }
 
 func outputFlag() cli.Flag {

@@ -21,15 +21,17 @@ var settings = map[string][]string{
 	"data.allow_empty": {"allow-empty"},
 	"data.validation":  {"validation"},
 
-	"teacher.path":       {"teacher"},
-	"teacher.taps":       {"taps"},
-	"teacher.preprocess": {"teacher-preprocess", "preprocess"},
-	"teacher.classes":    {"teacher-classes", "model-classes"},
-	"A.Preprocess":       {"preprocess"},
-	"B.Preprocess":       {"preprocess-b"},
+	"teacher.path":        {"teacher"},
+	"teacher.taps":        {"taps"},
+	"teacher.preprocess":  {"teacher-preprocess", "preprocess"},
+	"teacher.classes":     {"teacher-classes", "model-classes"},
+	"teacher.image_shape": {"teacher-image-shape", "image-shape"},
+	"A.Preprocess":        {"preprocess"},
+	"B.Preprocess":        {"preprocess-b"},
 
-	"student.taps":       {"student-taps"},
-	"student.preprocess": {"preprocess"},
+	"student.taps":        {"student-taps"},
+	"student.preprocess":  {"preprocess"},
+	"student.image_shape": {"image-shape"},
 
 	"loss.attention.beta":    {"beta"},
 	"loss.gradient_beta":     {"gradient-beta"},
@@ -44,16 +46,18 @@ var settings = map[string][]string{
 	"Options.Overwrite":   {"overwrite"},
 
 	// Of package teachers.
-	"Options.Size":   {"teacher-size", "model-size"},
-	"Options.Layout": {"teacher-layout", "model-layout"},
-	"Options.Output": {"teacher-output", "model-output"},
-	"Options.Taps":   {"taps"},
+	"Options.Size":       {"teacher-size", "model-size"},
+	"Options.Layout":     {"teacher-layout", "model-layout"},
+	"Options.Output":     {"teacher-output", "model-output"},
+	"Options.ImageShape": {"teacher-image-shape", "image-shape"},
+	"Options.Taps":       {"taps"},
 
 	// Of package student.
 	"ImportOptions.ReplaceHead":     {"replace-head"},
 	"ImportOptions.UnfoldBatchNorm": {"unfold-bn"},
 	"ImportOptions.TrainConstants":  {"train-constants"},
 	"ImportOptions.Output":          {"student-output"},
+	"ImportOptions.ImageShape":      {"image-shape"},
 }
 
 // nameable is a text in quotes, which is somebody's name for something, or a

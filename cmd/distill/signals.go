@@ -74,8 +74,8 @@ func signalsFlags() []cli.Flag {
 	of := []string{
 		"teacher", "data", "student", "config",
 		"epochs", "seed", "pad", "pad-mode", "flip", "views", "beta", "map", "power", "gradient-beta",
-		"init", "replace-head", "unfold-bn", "train-constants", "student-output",
-		"taps", "student-taps", "teacher-preprocess", "teacher-classes", "teacher-size", "teacher-layout", "teacher-output",
+		"init", "replace-head", "unfold-bn", "train-constants", "student-output", "image-shape",
+		"taps", "student-taps", "teacher-preprocess", "teacher-classes", "teacher-size", "teacher-layout", "teacher-image-shape", "teacher-output",
 		"size", "channels", "limit", "validation", "skip-bad",
 		"cache", "cache-precision", "threads", "onnxruntime",
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 	"github.com/onnxdistill/onnxdistill/pipeline"
 )
 
@@ -108,6 +109,7 @@ func trainFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "replace-head", Category: "Student from a file", Usage: "put a new classifier in place of the file's, where the data has another number of classes"},
 		&cli.BoolFlag{Name: "unfold-bn", Category: "Student from a file", Usage: "put batch normalisation after the convolutions that it was folded into"},
 		&cli.StringFlag{Name: "student-output", Category: "Student from a file", Usage: "`NAME` of its output with the class scores, where there are several"},
+		&cli.StringFlag{Name: "image-shape", Category: "Student from a file", Usage: imageShapeUsage("its", "the data's, where it takes as many numbers")},
 		&cli.BoolFlag{Name: "train-constants", Category: "Student from a file", Usage: "also train the file's constants: what normalises its image, tables, grids"},
 
 		&cli.StringSliceFlag{Name: "taps", Category: "Teacher and student", Usage: "`VALUES` of the teacher's graph to learn from; see distill inspect (default: suggested)"},
@@ -118,6 +120,7 @@ func trainFlags() []cli.Flag {
 
 		&cli.IntFlag{Name: "teacher-size", Category: "Teacher and student", Usage: "height and width of the teacher's images; 0 is what the model fixes, else the data's"},
 		&cli.StringFlag{Name: "teacher-layout", Category: "Teacher and student", Usage: "`AXES` of the teacher's input, NCHW or NHWC (default: by the graph)"},
+		&cli.StringFlag{Name: "teacher-image-shape", Category: "Teacher and student", Usage: imageShapeUsage("the teacher's", "the data's, where it takes as many numbers")},
 		&cli.StringFlag{Name: "teacher-output", Category: "Teacher and student", Usage: "`NAME` of the teacher's output with the class scores, where there are several"},
 
 		&cli.IntFlag{Name: "size", Category: "Data", Value: d.Data.Size, Usage: "resize images to this height and width; 0 keeps their own"},
@@ -150,6 +153,12 @@ func runFlags() []cli.Flag {
 }
 
 const preprocessUsage = "auto, unit, raw, imagenet, cifar10, or mean=...,std=...,scale=...,order=rgb|bgr"
+
+// imageShapeUsage describes a flag for the shape of the images behind an input.
+func imageShapeUsage(whose, otherwise string) string {
+	return "`SHAPE` of the images behind " + whose + " input, where it has fewer than four axes, as [N,784]: " + preprocess.ImageShapeForm +
+		" (default: the file's metadata, else " + otherwise + ")"
+}
 
 func threadsFlag() cli.Flag {
 	return &cli.IntFlag{Name: "threads", Category: "Resources", Usage: "cores to use; 0 is all"}
@@ -266,6 +275,7 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		}},
 		{"teacher-size", func() error { config.Teacher.Size = c.Int("teacher-size"); return nil }},
 		{"teacher-layout", func() error { config.Teacher.Layout = c.String("teacher-layout"); return nil }},
+		{"teacher-image-shape", func() error { config.Teacher.ImageShape = c.String("teacher-image-shape"); return nil }},
 		{"teacher-output", func() error { config.Teacher.Output = c.String("teacher-output"); return nil }},
 		{"data", func() error { config.Data.Path = c.String("data"); return nil }},
 		{"size", func() error { config.Data.Size = c.Int("size"); return nil }},
@@ -278,6 +288,7 @@ func trainConfig(c *cli.Context, report *terminal) (pipeline.Config, error) {
 		{"init", func() error { config.Student.Init = c.String("init"); return nil }},
 		{"replace-head", func() error { config.Student.ReplaceHead = c.Bool("replace-head"); return nil }},
 		{"unfold-bn", func() error { config.Student.UnfoldBatchNorm = c.Bool("unfold-bn"); return nil }},
+		{"image-shape", func() error { config.Student.ImageShape = c.String("image-shape"); return nil }},
 		{"student-output", func() error { config.Student.Output = c.String("student-output"); return nil }},
 		{"train-constants", func() error { config.Student.TrainConstants = c.Bool("train-constants"); return nil }},
 		{"student-taps", func() error { config.Student.Taps = c.StringSlice("student-taps"); return nil }},

@@ -39,6 +39,8 @@ Worked examples:
 			&cli.Float64Flag{Name: "tolerance", DefaultText: "none", Usage: "exit with 1 where a logit differs by more than this, relative to the largest logit"},
 			&cli.StringFlag{Name: "preprocess", Usage: "`SPEC` of the models' input: " + preprocessUsage + " (default: their metadata, else that of the other, else auto)"},
 			&cli.StringFlag{Name: "preprocess-b", Usage: "`SPEC` of the second model's input, where it is another"},
+			imageShapeFlag(),
+			&cli.StringFlag{Name: "image-shape-b", Usage: "`SHAPE` of the images behind the second model's input, where it is another"},
 			layoutFlag(), outputFlag(),
 			&cli.StringFlag{Name: "model-output-b", Usage: "`NAME` of the second model's output with the class scores, where it is another"},
 			&cli.Uint64Flag{Name: "seed", Value: d.Training.Seed, Usage: "of --samples, and of the split, where the data brings no test set of its own"},
@@ -78,12 +80,16 @@ func verify(c *cli.Context) error {
 			return usagef("--%s: %w", flag, err)
 		}
 	}
+	if err := checkImageShape(c, "image-shape", "image-shape-b"); err != nil {
+		return err
+	}
 	model := func(i int, flags string) pipeline.TeacherConfig {
 		return pipeline.TeacherConfig{
 			Path:       c.Args().Get(i),
 			Preprocess: cmp.Or(c.String("preprocess"+flags), c.String("preprocess")),
 			Output:     cmp.Or(c.String("model-output"+flags), c.String("model-output")),
 			Layout:     c.String("model-layout"),
+			ImageShape: cmp.Or(c.String("image-shape"+flags), c.String("image-shape")),
 		}
 	}
 	config := pipeline.VerifyConfig{

@@ -3,11 +3,11 @@
 // teacher, as student or to measure it goes through the same passes, so that
 // one file is read in one way.
 //
-// Normalize is all of them in one: functions inlined, training mode left, and the
-// logits found that an output is made of. What it did it says in one note, the
-// same for everyone. InlineFunctions is a pass of its own, which Normalize begins
+// Normalize is all of them in one: functions inlined, training mode left, images
+// taken in four axes, and the logits found that an output is made of. What it did
+// it says in one note, the same for everyone. InlineFunctions is a pass of its own, which Normalize begins
 // with.
 //
-// Packages teachers and student import it. It imports onnx alone and executes
-// nothing.
+// Packages teachers and student import it. It imports onnx and onnx/preprocess and
+// executes nothing.
 package rewrite

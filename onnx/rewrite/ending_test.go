@@ -32,7 +32,7 @@ func normalized(t *testing.T, m *onnx.Model) *Normal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := Normalize(m)
+	n, err := Normalize(m, Images{})
 	if err != nil {
 		t.Fatal(err)
 	}

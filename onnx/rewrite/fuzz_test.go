@@ -33,7 +33,7 @@ func FuzzNormalize(f *testing.F) {
 		if err != nil {
 			return
 		}
-		n, err := Normalize(m)
+		n, err := Normalize(m, Images{})
 		if after, encoding := m.Encode(); encoding != nil || string(after) != string(before) {
 			t.Errorf("normalising changed the model (%v)", encoding)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 )
 
 // Normal is a model in the form in which all of this program reads it: as
@@ -16,6 +17,20 @@ type Normal struct {
 	// and with nothing in training mode that the file has an answer for. Its
 	// outputs are the file's; Ending tells where their logits are.
 	Model *onnx.Model
+
+	// ImageShape is that of the images which an input of fewer axes was found to
+	// hold; the model takes them in four. It is not Known where nothing was done.
+	ImageShape preprocess.ImageShape
+
+	// Order is that of the image's axes in the model's input, where somebody said
+	// it or the input was made an image; "" leaves it to the graph.
+	Order preprocess.AxisOrder
+
+	// Unread says why the input cannot be read as images: it has fewer axes, and
+	// nothing tells what images so many numbers are (ErrImageShape), or the file's
+	// metadata says what does not fit it. nil where it is an image, or so far from
+	// one that nobody asked. The model then is as the file has it.
+	Unread error
 
 	done []string // what was done, in sentences for people
 }
@@ -29,8 +44,10 @@ type Normal struct {
 // its running statistics, where the file has them, and Dropout drops nothing:
 // both as in inference, whoever opens the file. BatchNormalization whose
 // statistics are computed in the graph means its batch, and stays as it is. What is
-// declared of a batch is left out where the input takes any.
-func Normalize(m *onnx.Model) (*Normal, error) {
+// declared of a batch is left out where the input takes any. An input that holds
+// images in fewer axes than four becomes one of images, as im tells; that im.Shape
+// does not fit it is an error.
+func Normalize(m *onnx.Model, im Images) (*Normal, error) {
 	n := &Normal{Model: m.Clone()}
 	if n.Model.Graph == nil {
 		return n, nil
@@ -46,6 +63,9 @@ func Normalize(m *onnx.Model) (*Normal, error) {
 	}
 	n.leaveTraining()
 	n.undeclareBatch()
+	if err := n.takeImages(im); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
