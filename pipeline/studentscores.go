@@ -34,10 +34,10 @@ func (u *run) logProbabilities(m *onnx.Model) error {
 	if last := m.Graph.Producer(of.Name); last == nil || slices.Contains(scoreOps, last.Op) {
 		return nil
 	}
-	if normal, err := rewrite.Normalize(m); err != nil || normal.Ending(of.Name).Kind != rewrite.NoEnding {
+	if normal, err := rewrite.Normalize(m, rewrite.Images{}); err != nil || normal.Ending(of.Name).Kind != rewrite.NoEnding {
 		return nil
 	}
-	o := TeacherConfig{Output: of.Name}.session(u.data, u.config.Resources)
+	o := TeacherConfig{Output: of.Name, ImageShape: u.config.Student.ImageShape}.session(u.data, u.config.Resources)
 	o.Map = teachers.MapNone
 	session, err := teachers.Open(u.studentFile, o)
 	if err != nil {

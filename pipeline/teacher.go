@@ -34,6 +34,9 @@ func (u *run) openTeacher(ctx context.Context) error {
 		return err
 	}
 	u.teacherSHA = session.Spec().Hash
+	if read := session.Spec().Reading; read != "" { // said before anything is made of it
+		say(u.reporter, "model    %s: %s", session.Spec().Name, read)
+	}
 	if o.ClassOrder, err = settleClasses(session, u.data.Classes, u.reporter); err != nil {
 		return err
 	}
@@ -214,7 +217,9 @@ func (u *run) describeTeacher(spec teachers.Spec, said *answers) {
 		say(u.reporter, "         images of %dx%dx%d are brought to the teacher's %dx%dx%d", u.data.H, u.data.W, u.data.C, spec.H, spec.W, spec.C)
 	}
 	for _, note := range spec.Notes {
-		say(u.reporter, "         %s", note)
+		if note != spec.Reading { // which openTeacher has said
+			say(u.reporter, "         %s", note)
+		}
 	}
 	suspect(said, spec, u.reporter)
 	for _, p := range u.pairs {

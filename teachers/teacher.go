@@ -179,7 +179,7 @@ type Spec struct {
 	Batch      int // images the model takes at a time; 0 is any number
 	Logits     Logits
 	// Reading says in a sentence what was made of the file, the same wherever it
-	// is opened; see rewrite.Normal.Note. It is among the Notes, and empty where
+	// is opened but for the name of a setting; see rewrite.Normal.Note. It is among the Notes, and empty where
 	// the file is taken as it is.
 	Reading string
 	Notes   []string // what a person should know: what was rewritten, assumed or slow

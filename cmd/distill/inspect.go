@@ -31,7 +31,7 @@ Worked examples:
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 			&cli.BoolFlag{Name: "gradient", Usage: "try to differentiate the model by its image, and say which operator stands in the way"},
 			&cli.StringFlag{Name: "gradient-file", Usage: "write the gradient of the labels' cross-entropy with respect to the image as a model to `FILE`; its inputs are image and labels"},
-			&cli.StringFlag{Name: "image-shape", Usage: imageShapeUsage("the", "a square in one channel, where it takes a square number")},
+			&cli.StringFlag{Name: "image-shape", Usage: imageShapeUsage("the model's", "a square in one channel where it fits")},
 			layoutFlag(), outputFlag(),
 			&cli.IntFlag{Name: "model-size", Usage: "height and width of the images, where the model leaves them open"},
 			onnxRuntimeFlag(),
@@ -125,7 +125,7 @@ func layoutFlag() cli.Flag {
 }
 
 func imageShapeFlag() cli.Flag {
-	return &cli.StringFlag{Name: "image-shape", Usage: imageShapeUsage("the", "the data's, where it takes as many numbers")}
+	return &cli.StringFlag{Name: "image-shape", Usage: imageShapeUsage("the model's", "the data's where it fits")}
 }
 
 // checkImageShape returns an error where one of the flags holds no shape.

@@ -109,7 +109,7 @@ func trainFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "replace-head", Category: "Student from a file", Usage: "put a new classifier in place of the file's, where the data has another number of classes"},
 		&cli.BoolFlag{Name: "unfold-bn", Category: "Student from a file", Usage: "put batch normalisation after the convolutions that it was folded into"},
 		&cli.StringFlag{Name: "student-output", Category: "Student from a file", Usage: "`NAME` of its output with the class scores, where there are several"},
-		&cli.StringFlag{Name: "image-shape", Category: "Student from a file", Usage: imageShapeUsage("its", "the data's, where it takes as many numbers")},
+		&cli.StringFlag{Name: "image-shape", Category: "Student from a file", Usage: imageShapeUsage("its", "the data's where it fits")},
 		&cli.BoolFlag{Name: "train-constants", Category: "Student from a file", Usage: "also train the file's constants: what normalises its image, tables, grids"},
 
 		&cli.StringSliceFlag{Name: "taps", Category: "Teacher and student", Usage: "`VALUES` of the teacher's graph to learn from; see distill inspect (default: suggested)"},
@@ -120,7 +120,7 @@ func trainFlags() []cli.Flag {
 
 		&cli.IntFlag{Name: "teacher-size", Category: "Teacher and student", Usage: "height and width of the teacher's images; 0 is what the model fixes, else the data's"},
 		&cli.StringFlag{Name: "teacher-layout", Category: "Teacher and student", Usage: "`AXES` of the teacher's input, NCHW or NHWC (default: by the graph)"},
-		&cli.StringFlag{Name: "teacher-image-shape", Category: "Teacher and student", Usage: imageShapeUsage("the teacher's", "the data's, where it takes as many numbers")},
+		&cli.StringFlag{Name: "teacher-image-shape", Category: "Teacher and student", Usage: imageShapeUsage("the teacher's", "the data's where it fits")},
 		&cli.StringFlag{Name: "teacher-output", Category: "Teacher and student", Usage: "`NAME` of the teacher's output with the class scores, where there are several"},
 
 		&cli.IntFlag{Name: "size", Category: "Data", Value: d.Data.Size, Usage: "resize images to this height and width; 0 keeps their own"},
@@ -156,8 +156,7 @@ const preprocessUsage = "auto, unit, raw, imagenet, cifar10, or mean=...,std=...
 
 // imageShapeUsage describes a flag for the shape of the images behind an input.
 func imageShapeUsage(whose, otherwise string) string {
-	return "`SHAPE` of the images behind " + whose + " input, where it has fewer than four axes, as [N,784]: " + preprocess.ImageShapeForm +
-		" (default: the file's metadata, else " + otherwise + ")"
+	return "`SHAPE` of the images in " + whose + " input where it is a vector or the like, [N,784]: " + preprocess.ImageShapeForm + " (default: its metadata, else " + otherwise + ")"
 }
 
 func threadsFlag() cli.Flag {

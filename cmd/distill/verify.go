@@ -40,7 +40,7 @@ Worked examples:
 			&cli.StringFlag{Name: "preprocess", Usage: "`SPEC` of the models' input: " + preprocessUsage + " (default: their metadata, else that of the other, else auto)"},
 			&cli.StringFlag{Name: "preprocess-b", Usage: "`SPEC` of the second model's input, where it is another"},
 			imageShapeFlag(),
-			&cli.StringFlag{Name: "image-shape-b", Usage: "`SHAPE` of the images behind the second model's input, where it is another"},
+			&cli.StringFlag{Name: "image-shape-b", Usage: "`SHAPE` of the images in the second model's input, where it is another"},
 			layoutFlag(), outputFlag(),
 			&cli.StringFlag{Name: "model-output-b", Usage: "`NAME` of the second model's output with the class scores, where it is another"},
 			&cli.Uint64Flag{Name: "seed", Value: d.Training.Seed, Usage: "of --samples, and of the split, where the data brings no test set of its own"},
@@ -112,7 +112,7 @@ func verify(c *cli.Context) error {
 	if c.Bool("json") {
 		err = printJSON(c.App.Writer, v)
 	} else {
-		err = printVerification(c.App.Writer, v)
+		err = printVerification(c.App.Writer, c.Command, v)
 	}
 	if err == nil && c.IsSet("tolerance") && v.RelativeDifference > tolerance {
 		err = fmt.Errorf("the models differ by %.1e of the largest logit, at %s; --tolerance allows %.1e", v.RelativeDifference, v.Worst, tolerance)
@@ -120,7 +120,7 @@ func verify(c *cli.Context) error {
 	return err
 }
 
-func printVerification(w io.Writer, v *pipeline.Verification) error {
+func printVerification(w io.Writer, command *cli.Command, v *pipeline.Verification) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, m := range []pipeline.Verified{v.A, v.B} {
 		accuracy := ""
@@ -129,7 +129,7 @@ func printVerification(w io.Writer, v *pipeline.Verification) error {
 		}
 		fmt.Fprintf(t, "%c\t%s, %d bytes, logits from %s, preprocessing %s%s\n", 'a'+i, oneLine(m.Path), m.Bytes, m.Logits, m.Preprocess, accuracy)
 		if m.Reading != "" {
-			fmt.Fprintf(t, "\t%s\n", oneLine(m.Reading))
+			fmt.Fprintf(t, "\t%s\n", oneLine(inFlags(command, m.Reading)))
 		}
 	}
 	fmt.Fprintf(t, "images\t%d\n", v.Samples)
@@ -140,7 +140,7 @@ func printVerification(w io.Writer, v *pipeline.Verification) error {
 	fmt.Fprintf(t, "largest difference\t%.3g in %s, %.1e relative to the largest%s\n", v.MaxDifference, v.Compared, v.RelativeDifference, at)
 	fmt.Fprintf(t, "same top-1\t%d of %d (%.2f %%)\n", v.SameTop1, v.Samples, 100*float64(v.SameTop1)/float64(v.Samples))
 	for _, note := range v.Notes {
-		fmt.Fprintf(t, "note\t%s\n", oneLine(note))
+		fmt.Fprintf(t, "note\t%s\n", oneLine(inFlags(command, note)))
 	}
 	return t.Flush()
 }

@@ -5,8 +5,8 @@
 //
 // Normalize is all of them in one: functions inlined, training mode left, images
 // taken in four axes, and the logits found that an output is made of. What it did
-// it says in one note, the same for everyone. InlineFunctions is a pass of its own, which Normalize begins
-// with.
+// it says in one note, the same for everyone but for the name of a setting.
+// InlineFunctions is a pass of its own, which Normalize begins with.
 //
 // Packages teachers and student import it. It imports onnx and onnx/preprocess and
 // executes nothing.
