@@ -108,6 +108,8 @@ func TestCommandsReadVectorsAsImages(t *testing.T) {
 	must([]string{`import   input "pixels" [n, 2352] ` + order, `model    bands.onnx: input "pixels" [n, 2352] ` + order, "input NHWC 28x28x3", "test accuracy 100.00 %"},
 		"train", "--teacher", colours, "--teacher-image-shape", "28x28x3,hwc", "--student", colours, "--image-shape", "28x28x3,hwc", "--data", images, "--channels", "3", "--out", run+"-colours",
 		"--epochs", "1", "--batch", "8", "--pad", "0", "--flip=false", "--gradient-beta", "1")
+	must([]string{"is read as images of 28x28x3,chw, channel by channel\nb", order},
+		"verify", "--data", images, "--channels", "3", "--preprocess", "unit", "--image-shape", "28x28x3,chw", "--image-shape-b", "28x28x3,hwc", colours, colours)
 	must([]string{"12 of 12"}, "verify", "--data", images, "--preprocess", "unit", "--image-shape", "28x28x1", "--image-shape-b", "28x28x1,hwc", vector, filepath.Join(run, "student.onnx"))
 	must([]string{`"pixels" [n, 28, 28]` + guess}, "verify", "--data", images, "--preprocess", "unit", plane, plane)
 	must([]string{"100.00 %"}, "eval", "--data", images, filepath.Join(run, "student.onnx"))

@@ -35,8 +35,8 @@ type Images struct {
 // what images the input holds, and somebody can.
 var ErrImageShape = errors.New("the shape of the images cannot be told")
 
-// leastSide is the least height and width at which an input of two axes beside
-// the batch is guessed to be an image and not a table.
+// leastSide is the least height and width at which an input of fewer axes is
+// guessed to be an image and not a list of features.
 const leastSide = 8
 
 // reading is one way in which an input holds an image: its axes behind the batch
@@ -151,7 +151,9 @@ func (n *Normal) takeImages(im Images) error {
 	}
 	shape, r, ok := guess(v, im)
 	if !ok {
-		n.Unread = untold(v, im)
+		if numbers, fixed := product(v.Shape[1:]); !fixed || numbers >= leastSide*leastSide {
+			n.Unread = untold(v, im)
+		}
 		return nil
 	}
 	n.read(v, shape, r, im.Setting)

@@ -123,7 +123,6 @@ func TestImagesThatCannotBeTold(t *testing.T) {
 		{"a vector of the data's colours", taking(onnx.Float32, 240), Images{Likely: colour}, "perhaps 8x10x3,chw or 8x10x3,hwc", false},
 		{"a vector of colours, and no data", taking(onnx.Float32, 3072), Images{Square: true}, "perhaps 32x32x3,chw or 32x32x3,hwc", false},
 		{"a vector of open length", taking(onnx.Float32, 0), Images{Likely: grey, Square: true}, "[n, d0]", false},
-		{"a few features", taking(onnx.Float32, 4), Images{Square: true}, "[n, 4]", false},
 		{"tokens", taking(onnx.Float32, 128, 16), Images{}, "[n, 128, 16]", false},
 		{"another product", taking(onnx.Float32, 784), Images{Shape: colour}, `S says 8x10x3, which does not fit input "x" of shape [n, 784]; that is 240 numbers for each image, and the input takes 784`, true},
 		{"another form", taking(onnx.Float32, 28, 28), Images{Shape: preprocess.ImageShape{H: 14, W: 56, C: 1}}, `which does not fit input "x" of shape [n, 28, 28]`, true},
@@ -164,7 +163,7 @@ func TestInputsThatAreNoImages(t *testing.T) {
 	two.Graph.Inputs = append(two.Graph.Inputs, &onnx.Value{Name: "mask", Type: onnx.Float32, HasShape: true, Shape: []onnx.Dim{onnx.Symbol("n"), onnx.Fixed(784)}})
 	two.Graph.Nodes = append(two.Graph.Nodes, node("Neg", "mask -> unused"))
 	for name, m := range map[string]*onnx.Model{
-		"token numbers": taking(onnx.Int64, 784), "two inputs": two, "an image": taking(onnx.Float32, 3, 32, 32), "a video": taking(onnx.Float32, 3, 8, 32, 32),
+		"token numbers": taking(onnx.Int64, 784), "two inputs": two, "a few features": taking(onnx.Float32, 4), "an image": taking(onnx.Float32, 3, 32, 32), "a video": taking(onnx.Float32, 3, 8, 32, 32),
 	} {
 		n, err := Normalize(m, Images{Likely: preprocess.ImageShape{H: 28, W: 28, C: 1}, Square: true})
 		if err != nil || n.Unread != nil || n.Note("y") != "" || len(n.Model.Graph.Nodes) != len(m.Graph.Nodes) {
