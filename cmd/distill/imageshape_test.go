@@ -91,7 +91,7 @@ func TestCommandsReadVectorsAsImages(t *testing.T) {
 		}
 	}
 	const guess = " is read as images of 28x28x1, row by row (a guess; --image-shape says otherwise)"
-	must([]string{`"pixels" [n, 784]` + guess, "3 classes", "gradient by the image: yes"}, "inspect", "--gradient", vector)
+	must([]string{`"pixels" [n, 784]` + guess, "3 classes", "gradient with respect to the image: yes"}, "inspect", "--gradient", vector)
 	must([]string{`"pixels" [n, 784, 1]` + guess, "100.00 %"}, "eval", "--data", images, "--preprocess", "unit", column)
 	must([]string{`"pixels" [n, 28, 28]` + guess, "100.00 %"}, "eval", "--data", images, "--preprocess", "unit", plane)
 	must([]string{"images of 28x28x1, row by row\n", "100.00 %"}, "eval", "--data", images, "--channels", "3", "--preprocess", "unit", "--image-shape", "28x28x1", vector)
@@ -103,7 +103,7 @@ func TestCommandsReadVectorsAsImages(t *testing.T) {
 	}, "train", "--teacher", vector, "--teacher-preprocess", "unit", "--student", column, "--preprocess", "unit", "--data", images, "--out", run,
 		"--epochs", "1", "--batch", "8", "--pad", "0", "--flip=false", "--gradient-beta", "1")
 	const order = "is read as images of 28x28x3,hwc, pixel by pixel\n"
-	must([]string{order, "gradient by the image: yes"}, "inspect", "--gradient", "--image-shape", "28x28x3,hwc", colours)
+	must([]string{order, "gradient with respect to the image: yes"}, "inspect", "--gradient", "--image-shape", "28x28x3,hwc", colours)
 	must([]string{order, "100.00 %"}, "eval", "--data", images, "--channels", "3", "--preprocess", "unit", "--image-shape", "28x28x3,hwc", colours)
 	must([]string{`import   input "pixels" [n, 2352] ` + order, `model    bands.onnx: input "pixels" [n, 2352] ` + order, "input NHWC 28x28x3", "test accuracy 100.00 %"},
 		"train", "--teacher", colours, "--teacher-image-shape", "28x28x3,hwc", "--student", colours, "--image-shape", "28x28x3,hwc", "--data", images, "--channels", "3", "--out", run+"-colours",

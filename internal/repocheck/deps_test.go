@@ -52,7 +52,7 @@ var arrows = []arrow{
 	{from: "pipeline", to: []string{
 		"pipeline/data", "pipeline/digits", "pipeline/engine", "pipeline/lock", "pipeline/loss",
 		"teachers", "student", "student/optim", "student/vm", "student/zoo",
-		"onnx", "onnx/preprocess", "onnx/safetensors", "onnx/wholefile",
+		"onnx", "onnx/preprocess", "onnx/rewrite", "onnx/safetensors", "onnx/wholefile",
 	}},
 	{from: "pipeline/loss", to: []string{"student/op"}, tests: []string{"student/op/optest", "student/vm"}},
 	{from: "pipeline/data"},
