@@ -40,7 +40,7 @@ func (b *brancher) add(n *Node) {
 	b.taken++
 	renamed := map[string]string{}
 	for i, o := range branch.Outputs {
-		if made(branch, o.Name) && renamed[o.Name] == "" {
+		if produces(branch, o.Name) && renamed[o.Name] == "" {
 			renamed[o.Name] = n.Outputs[i]
 		}
 	}
@@ -75,8 +75,8 @@ func (b *brancher) add(n *Node) {
 	}
 }
 
-// made reports whether a node of the graph makes a value.
-func made(g *Graph, v string) bool {
+// produces reports whether a node of the graph makes a value.
+func produces(g *Graph, v string) bool {
 	return slices.ContainsFunc(g.Nodes, func(n *Node) bool { return slices.Contains(n.Outputs, v) })
 }
 

@@ -109,23 +109,23 @@ func ahead(a, b []bool) float64 {
 	return float64(won-lost) / math.Sqrt(float64(won+lost))
 }
 
-// thinned are the answers to some of many samples, drawn one by one: about as
+// subsample is the answers to some of many samples, drawn one by one: about as
 // many as a judgement needs.
-type thinned struct {
+type subsample struct {
 	answers
 	share float64
 	rng   *rand.Rand
 }
 
-func newThinned(splits []*data.Split) *thinned {
+func newSubsample(splits []*data.Split) *subsample {
 	total := 0
 	for _, s := range splits {
 		total += s.Len()
 	}
-	return &thinned{share: checkMost / float64(max(1, total)), rng: rand.New(rand.NewPCG(uint64(total), 0))}
+	return &subsample{share: checkMost / float64(max(1, total)), rng: rand.New(rand.NewPCG(uint64(total), 0))}
 }
 
-func (t *thinned) add(s engine.Scores) {
+func (t *subsample) add(s engine.Scores) {
 	classes := len(s.Logits) / len(s.Labels)
 	for i := range s.Labels {
 		if t.rng.Float64() < t.share {

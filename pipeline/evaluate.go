@@ -92,7 +92,7 @@ func Evaluate(ctx context.Context, c EvaluateConfig, o Options) (*Evaluation, er
 	top1, top5 := engine.ClassErrorMeter{Accuracy: true}, engine.ClassErrorMeter{TopK: 5, Accuracy: true}
 	var precision engine.APMeter
 	var confusion engine.ConfusionMeter
-	said := newThinned(splits)
+	said := newSubsample(splits)
 	for _, split := range splits {
 		err := scoreSplit(ctx, session, split, cmp.Or(c.Batch, 128), r, func(s engine.Scores) {
 			top1.Add(s)

@@ -105,8 +105,12 @@ func Resume(ctx context.Context, folder Folder, o Options) (*FinalMetrics, error
 	if _, err := folder.readConfig(); err != nil {
 		return nil, err
 	}
-	if final, err := folder.finished(); err != nil || final != nil {
-		return final, err
+	switch final, err := folder.finished(); {
+	case err != nil:
+		return nil, err
+	case final != nil:
+		say(o.reporter(), "the run in %s is finished", folder)
+		return final, nil
 	}
 	h, err := folder.hold(o.reporter())
 	if err != nil {

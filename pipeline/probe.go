@@ -178,7 +178,7 @@ func (p *preprocessSearch) run(ctx context.Context, split *data.Split, r Reporte
 		if err := p.try(ctx, split, round, r); err != nil {
 			return err
 		}
-		p.judge()
+		p.narrow()
 	}
 	return nil
 }
@@ -217,11 +217,11 @@ func (p *preprocessSearch) try(ctx context.Context, split *data.Split, round []i
 	return nil
 }
 
-// judge gives up the presets that the best is surely ahead of and sorts those
+// narrow gives up the presets that the best is surely ahead of and sorts those
 // that are left: by accuracy, but what needs another class order comes behind
 // what is as good without. A colour that is a class makes one order of colours
 // look like another order of classes.
-func (p *preprocessSearch) judge() {
+func (p *preprocessSearch) narrow() {
 	var best *candidate
 	for _, c := range p.left {
 		own, moved := c.said.right(nil), c.said.right(c.said.bestOrder(nil))

@@ -37,7 +37,7 @@ func escape(s, keep string) string {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case !obeyed(r) || strings.ContainsRune(keep, r):
+		case !isControl(r) || strings.ContainsRune(keep, r):
 			b.WriteRune(r)
 		case r == '\n':
 			b.WriteString(`\n`)
@@ -55,10 +55,10 @@ func escape(s, keep string) string {
 	return b.String()
 }
 
-// obeyed reports whether a character does something rather than show something:
+// isControl reports whether a character does something rather than show something:
 // the control characters of ASCII and Latin-1, those that turn the direction of
 // writing (Unicode's Bidi_Control), and its line and paragraph separators.
-func obeyed(r rune) bool {
+func isControl(r rune) bool {
 	switch {
 	case r < ' ', 0x7f <= r && r <= 0x9f:
 		return true

@@ -21,7 +21,7 @@ const hostile = "a\nforged\x1b]0;title\x07\x1b[2J\u009b31m\u202eb"
 // raw returns the first character of a text that a terminal would obey.
 func raw(text string) string {
 	for i, r := range text {
-		if r == utf8.RuneError || obeyed(r) && r != '\n' && r != '\t' {
+		if r == utf8.RuneError || isControl(r) && r != '\n' && r != '\t' {
 			return text[max(0, i-40):min(len(text), i+20)]
 		}
 	}

@@ -47,12 +47,12 @@ func sortClasses(names []string) {
 	})
 }
 
-// plant reads classes and splits out of the folders of a container and the names
+// parseTree reads classes and splits out of the folders of a container and the names
 // of its image files, which are sorted. With allowEmpty a class folder without an
 // image is a class all the same.
-func plant(folders map[string]*content, files []file, allowEmpty bool) (*tree, error) {
+func parseTree(folders map[string]*content, files []file, allowEmpty bool) (*tree, error) {
 	root := growTree(folders, files)
-	l, err := understand(root)
+	l, err := parseLayout(root)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (l *layout) compareClasses(label map[string]int32) error {
 		}
 		has := map[string]bool{}
 		var only []string
-		for _, d := range s.bearing() {
+		for _, d := range s.withImages() {
 			name := className(d.name)
 			if _, known := label[name]; !known {
 				only = append(only, name)
@@ -238,13 +238,13 @@ func (t *tree) place(l *layout, files []file, label map[string]int32) {
 		if s == nil {
 			continue
 		}
-		for _, d := range s.bearing() {
+		for _, d := range s.withImages() {
 			for _, f := range d.all() {
 				spots = append(spots, spot{f, part(p), label[className(d.name)], s})
 			}
 			if n := d.total - len(d.images); n > 0 {
 				if deeper += n; example == "" {
-					example = files[d.bearing()[0].all()[0]].name
+					example = files[d.withImages()[0].all()[0]].name
 				}
 			}
 		}

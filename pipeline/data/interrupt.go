@@ -27,14 +27,14 @@ func (i *interruptible) ReadAt(p []byte, off int64) (int, error) {
 	return i.at.ReadAt(p, off)
 }
 
-// patient is a container whose files are read while somebody waits for the data
+// untilOpened is a container whose files are read while somebody waits for the data
 // set to open, and no longer than that.
-type patient struct {
+type untilOpened struct {
 	container
 	ctx context.Context
 }
 
-func (p patient) open(f *file) (io.ReadCloser, error) {
+func (p untilOpened) open(f *file) (io.ReadCloser, error) {
 	r, err := p.container.open(f)
 	if err != nil {
 		return nil, err

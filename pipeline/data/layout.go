@@ -17,9 +17,9 @@ type layout struct {
 	leftOut []LeftOut
 }
 
-// understand decides what the folders below root mean, as the table in docs/DATA.md
+// parseLayout decides what the folders below root mean, as the table in docs/DATA.md
 // says. What could mean two things is refused.
-func understand(root *node) (*layout, error) {
+func parseLayout(root *node) (*layout, error) {
 	l := &layout{top: root}
 	for {
 		l.leaveStores()
@@ -41,7 +41,7 @@ func understand(root *node) (*layout, error) {
 			}
 			break
 		}
-		for _, d := range l.top.bearing() {
+		for _, d := range l.top.withImages() {
 			if d != next {
 				l.leave(d, "images in %s/, beside the data set in %s/", d.path, next.path)
 			}
@@ -56,12 +56,12 @@ func understand(root *node) (*layout, error) {
 // in pool/1.png and train/cat/1.png, a link to it.
 func (l *layout) leaveStores() {
 	var stores []*node
-	for _, d := range l.top.bearing() {
+	for _, d := range l.top.withImages() {
 		if _, _, isSplit := splitName(d.name); !isSplit && d.linked == d.total {
 			stores = append(stores, d)
 		}
 	}
-	if len(stores) == 0 || len(stores) == len(l.top.bearing()) {
+	if len(stores) == 0 || len(stores) == len(l.top.withImages()) {
 		return
 	}
 	for _, d := range stores {
@@ -110,7 +110,7 @@ func splitsOf(n *node) []split {
 	var candidates []named
 	for _, d := range n.dirs {
 		p, rest, ok := splitName(d.name)
-		if !ok || len(d.bearing()) == 0 {
+		if !ok || len(d.withImages()) == 0 {
 			continue
 		}
 		candidates = append(candidates, named{split{d, p}, rest})
@@ -147,9 +147,9 @@ func (l *layout) divide(splits []split) error {
 			}
 		}
 	}
-	if only := splits[0]; len(splits) == 1 && (len(flat) > 1 || len(flat) == 1 && len(only.bearing()) == 1) {
+	if only := splits[0]; len(splits) == 1 && (len(flat) > 1 || len(flat) == 1 && len(only.withImages()) == 1) {
 		return fmt.Errorf("%s/ holds folders (%s) and %s hold images: it may be a split beside other folders, or one of the classes; "+
-			"for a split, move the others elsewhere; for a class, move its images up into it", only.name, spelt(only.bearing()), spelt(flat))
+			"for a split, move the others elsewhere; for a class, move its images up into it", only.name, spelt(only.withImages()), spelt(flat))
 	}
 	for _, d := range l.top.dirs {
 		p, _, named := splitName(d.name)
@@ -160,7 +160,7 @@ func (l *layout) divide(splits []split) error {
 		case d.total == 0:
 		case unlabelled(d.name):
 			l.leave(d, "images in %s/, which by its name have no labels", d.name)
-		case named && len(d.bearing()) == 0:
+		case named && len(d.withImages()) == 0:
 			l.leave(d, "images in %s/, in no class folder", d.name)
 		default:
 			l.leave(d, "images in %s/, which is none of train, val, test", d.name)
@@ -206,7 +206,7 @@ func (l *layout) within() (*node, error) {
 // hold images: they may be the classes, and it one of them.
 func (l *layout) checkBeside(holder *node) error {
 	var flat []*node
-	for _, d := range l.top.bearing() {
+	for _, d := range l.top.withImages() {
 		if d != holder && len(d.images) > 0 {
 			flat = append(flat, d)
 		}
@@ -236,7 +236,7 @@ func holdsSplits(n *node) bool {
 // checkClassFolders refuses folders without splits that look like something else
 // than classes.
 func (l *layout) checkClassFolders() error {
-	classes := l.top.bearing()
+	classes := l.top.withImages()
 	var flat, deep, flatSplits []*node
 	for _, d := range classes {
 		switch {
@@ -245,7 +245,7 @@ func (l *layout) checkClassFolders() error {
 			if _, rest, ok := splitName(d.name); ok && rest == "" {
 				flatSplits = append(flatSplits, d)
 			}
-		case len(d.bearing()) > 1:
+		case len(d.withImages()) > 1:
 			deep = append(deep, d)
 		}
 	}
@@ -258,7 +258,7 @@ func (l *layout) checkClassFolders() error {
 	case len(deep) == 1 && len(flat) > 0:
 		return fmt.Errorf("%s/ holds folders (%s) and %s images: the classes may be the folders in %s/, or %s/ one of them; "+
 			"name the folder that holds the classes, or move the images of %s/ up into it",
-			deep[0].name, spelt(deep[0].bearing()), holds(flat), deep[0].name, deep[0].name, deep[0].name)
+			deep[0].name, spelt(deep[0].withImages()), holds(flat), deep[0].name, deep[0].name, deep[0].name)
 	}
 	for _, d := range flatSplits {
 		l.notes = append(l.notes, fmt.Sprintf("%s/ is a class, not a split: it holds images, not class folders", d.name))
@@ -283,7 +283,7 @@ func sharedFolders(nodes []*node) []string {
 	}
 	count := map[string]int{}
 	for _, n := range nodes {
-		for _, d := range n.bearing() {
+		for _, d := range n.withImages() {
 			count[strings.ToLower(d.name)+"/"]++
 		}
 	}

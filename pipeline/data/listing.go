@@ -29,8 +29,8 @@ func (l LeftOut) String() string {
 type listing struct {
 	only    func(name string) bool // the files to list where one data set is named; nil is any
 	folders map[string]*content    // by name, without the root; empty ones too
-	strewn  [strewnKinds]LeftOut
-	counted map[string]bool // strewn folders, which an archive names once for each file in them
+	clutter [clutterKinds]LeftOut
+	counted map[string]bool // folders of clutter, which an archive names once for each file in them
 	links   []LeftOut       // of archives, not followed
 }
 
@@ -86,7 +86,7 @@ func (l *listing) keep(name string) bool {
 func (l *listing) hide(name string) bool {
 	at := 0
 	for part := range strings.SplitSeq(name, "/") {
-		kind, is := strewnKind(part)
+		kind, is := clutterKind(part)
 		if !is {
 			at += len(part) + 1
 			continue
@@ -102,9 +102,9 @@ func (l *listing) hide(name string) bool {
 			l.counted = map[string]bool{}
 		}
 		l.counted[first] = true
-		s := &l.strewn[kind]
+		s := &l.clutter[kind]
 		if s.Count++; s.Count == 1 {
-			s.What, s.Detail = strewnNames[kind], "such as "+first
+			s.What, s.Detail = clutterNames[kind], "such as "+first
 		}
 		return true
 	}
@@ -114,7 +114,7 @@ func (l *listing) hide(name string) bool {
 // leftOut is what was not listed, by kind.
 func (l *listing) leftOut() []LeftOut {
 	var out []LeftOut
-	for _, s := range append(slices.Clone(l.strewn[:]), l.links...) {
+	for _, s := range append(slices.Clone(l.clutter[:]), l.links...) {
 		if s.Count > 0 {
 			out = append(out, s)
 		}
@@ -168,20 +168,20 @@ func sum(counts map[string]int) int {
 	return n
 }
 
-// What strews files and folders among the images.
+// The kinds of clutter among the images.
 const (
-	strewnHidden  = iota // by whoever begins names with a dot
-	strewnStorage        // by network storage, Windows and macOS
-	strewnKinds
+	clutterHidden  = iota // by whoever begins names with a dot
+	clutterStorage        // by network storage, Windows and macOS
+	clutterKinds
 )
 
-var strewnNames = [strewnKinds]string{
+var clutterNames = [clutterKinds]string{
 	"hidden files and folders", "files and folders that storage and desktop systems add",
 }
 
-// litter are the names of the files and folders that systems add to people's
+// systemFiles are the names of the files and folders that systems add to people's
 // folders, in lower case.
-var litter = map[string]bool{
+var systemFiles = map[string]bool{
 	"__macosx": true, "icon\r": true, "network trash folder": true, "temporary items": true, // macOS
 	"thumbs.db": true, "ehthumbs.db": true, "desktop.ini": true, "$recycle.bin": true, "recycler": true, "system volume information": true, // Windows
 	"@eadir": true, "#recycle": true, "#snapshot": true, "@tmp": true, "@sharebin": true, // Synology
@@ -190,12 +190,12 @@ var litter = map[string]bool{
 	"__pycache__": true,
 }
 
-// strewnKind says which kind of strewn file or folder a part of a path is, if any.
-func strewnKind(part string) (kind int, is bool) {
+// clutterKind says which kind of clutter a part of a path is, if any.
+func clutterKind(part string) (kind int, is bool) {
 	if part != "." && strings.HasPrefix(part, ".") {
-		return strewnHidden, true
+		return clutterHidden, true
 	}
 	part = strings.ToLower(part)
 	// Synology keeps a file's extended attributes beside it, as x.png@SynoEAStream.
-	return strewnStorage, litter[part] || strings.HasSuffix(part, "@synoeastream") || strings.HasSuffix(part, "@synoresource")
+	return clutterStorage, systemFiles[part] || strings.HasSuffix(part, "@synoeastream") || strings.HasSuffix(part, "@synoresource")
 }

@@ -64,8 +64,8 @@ func (n *node) settle() {
 	}
 }
 
-// bearing are the folders within n that hold images, on whatever level.
-func (n *node) bearing() []*node {
+// withImages are the folders within n that hold images, on whatever level.
+func (n *node) withImages() []*node {
 	var out []*node
 	for _, d := range n.dirs {
 		if d.total > 0 {
@@ -88,12 +88,12 @@ func (n *node) all() []int32 {
 // are often made of one folder named after the data set, and splits hold a second
 // folder of their own name. known are class names; nil where there is none yet.
 func (n *node) sole(known map[string]int32) *node {
-	bearing := n.bearing()
-	if len(bearing) != 1 {
+	withImages := n.withImages()
+	if len(withImages) != 1 {
 		return nil
 	}
-	s := bearing[0]
-	inside := len(s.bearing())
+	s := withImages[0]
+	inside := len(s.withImages())
 	if inside == 0 || inside == 1 && len(s.images) > 0 {
 		return nil // a class
 	}

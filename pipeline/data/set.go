@@ -245,7 +245,7 @@ func open(ctx context.Context, path string, o Options) (_ *Set, err error) {
 	}
 	b := builder{Options: o, format: g.format}
 	if g.format == FormatImages {
-		t, err := plant(l.folders, g.files, o.AllowEmpty)
+		t, err := parseTree(l.folders, g.files, o.AllowEmpty)
 		if err != nil {
 			return nil, fmt.Errorf("%w%s", err, andLeftOut(l.links))
 		}
@@ -265,7 +265,7 @@ func open(ctx context.Context, path string, o Options) (_ *Set, err error) {
 	case FormatSVHN:
 		load = loadSVHN
 	}
-	blocks, classes, err := load(patient{c, ctx}, g, o.ArchiveLimit)
+	blocks, classes, err := load(untilOpened{c, ctx}, g, o.ArchiveLimit)
 	if err != nil {
 		return nil, err
 	}

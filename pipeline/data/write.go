@@ -16,8 +16,8 @@ import (
 // a data set under that name.
 func WriteFolder(dir string, s *Set) (err error) {
 	for _, class := range s.Classes {
-		_, strewn := strewnKind(class)
-		if !filepath.IsLocal(class) || filepath.Base(class) != class || strewn || printable(class) != "" {
+		_, clutter := clutterKind(class)
+		if !filepath.IsLocal(class) || filepath.Base(class) != class || clutter || printable(class) != "" {
 			return fmt.Errorf("data: class %q cannot be the name of a folder", class)
 		}
 	}
