@@ -110,7 +110,7 @@ func imageInput(g *onnx.Graph) *onnx.Value {
 		}
 		found = v
 	}
-	if found == nil || found.Other || !found.HasShape || !found.Type.Float() && found.Type != onnx.Uint8 {
+	if found == nil || found.Other || !found.Type.Float() && found.Type != onnx.Uint8 {
 		return nil
 	}
 	return found
@@ -123,6 +123,12 @@ func imageInput(g *onnx.Graph) *onnx.Value {
 func (n *Normal) takeImages(im Images) error {
 	v := imageInput(n.Model.Graph)
 	if v == nil || n.Model.Opset() < 5 { // from which on a Reshape takes its target as an operand
+		return nil
+	}
+	if !v.HasShape {
+		if im.Shape.Known() {
+			return fmt.Errorf("%s says %v, and input %q declares no shape, so that it is not known how it holds them; export it with one", im.Setting, im.Shape, v.Name)
+		}
 		return nil
 	}
 	shape, setting := im.Shape, im.Setting

@@ -110,6 +110,8 @@ func TestImagesBehindInputsOfFewerAxes(t *testing.T) {
 
 func TestImagesThatCannotBeTold(t *testing.T) {
 	grey, colour := preprocess.ImageShape{H: 28, W: 28, C: 1}, preprocess.ImageShape{H: 8, W: 10, C: 3}
+	shapeless := taking(onnx.Float32, 784)
+	shapeless.Graph.Inputs[0].HasShape, shapeless.Graph.Inputs[0].Shape = false, nil
 	for _, c := range []struct {
 		name  string
 		model *onnx.Model
@@ -132,6 +134,7 @@ func TestImagesThatCannotBeTold(t *testing.T) {
 		{"colours in open axes", taking(onnx.Float32, 0, 0), Images{Shape: preprocess.ImageShape{H: 8, W: 10, C: 3, Order: preprocess.CHW}}, "fixed sizes", true},
 		{"an image of open axes", taking(onnx.Float32, 0, 0, 0), Images{Shape: grey}, "say 28x28x1,chw or 28x28x1,hwc", true},
 		{"five axes", taking(onnx.Float32, 1, 1, 28, 28), Images{Shape: grey}, "images have one to three axes behind the batch", true},
+		{"no shape", shapeless, Images{Shape: grey}, `input "x" declares no shape`, true},
 		{"no axes", taking(onnx.Float32), Images{Shape: grey}, "images have one to three axes behind the batch", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
