@@ -193,7 +193,7 @@ func openForEvaluation(ctx context.Context, c EvaluateConfig, set *data.Set, try
 	if read := session.Spec().Reading; read != "" {
 		say(r, "model    %s", read)
 	}
-	spec, _, err := findPreprocess(ctx, session, c.Model.Preprocess, tryOn, r)
+	spec, _, err := findPreprocess(ctx, session, c.Model.Preprocess, "teacher.preprocess", tryOn, r)
 	if err != nil {
 		return fail(err)
 	}

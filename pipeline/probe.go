@@ -119,8 +119,9 @@ func askSome(ctx context.Context, t teachers.Teacher, split *data.Split) (*answe
 // findPreprocess settles how a model wants its images: as the user says
 // (asked), else as the file's metadata says, else by the preset with which it
 // classifies some images best; what it said of them then is the second
-// result, which is nil where nothing had to be tried.
-func findPreprocess(ctx context.Context, session *teachers.Session, asked string, on *trialImages, r Reporter) (preprocess.Spec, *answers, error) {
+// result, which is nil where nothing had to be tried. setting is what a user says
+// it with.
+func findPreprocess(ctx context.Context, session *teachers.Session, asked, setting string, on *trialImages, r Reporter) (preprocess.Spec, *answers, error) {
 	spec, err := preprocess.Parse(asked)
 	if err != nil {
 		return spec, nil, err
@@ -136,9 +137,9 @@ func findPreprocess(ctx context.Context, session *teachers.Session, asked string
 		return spec, nil, err
 	}
 	if split.Len() == 0 {
-		return spec, nil, fmt.Errorf("pipeline: %s does not say how its images are normalised and there are no samples to try with; say it with teacher.preprocess", session.Spec().Name)
+		return spec, nil, fmt.Errorf("pipeline: %s does not say how its images are normalised and there are no samples to try with; set %s", session.Spec().Name, setting)
 	}
-	p := &preprocessSearch{session: session}
+	p := &preprocessSearch{session: session, setting: setting}
 	for _, preset := range preprocess.Presets(session.Spec().C) {
 		p.left = append(p.left, &candidate{Named: preset})
 	}
@@ -154,6 +155,7 @@ func findPreprocess(ctx context.Context, session *teachers.Session, asked string
 // that are surely behind.
 type preprocessSearch struct {
 	session *teachers.Session
+	setting string       // that says the preprocessing
 	left    []*candidate // the best first
 	gone    []*candidate // given up, the last first
 }
@@ -267,7 +269,7 @@ func (p *preprocessSearch) tell(r Reporter) {
 			line += fmt.Sprintf(" of %d", m)
 		}
 		if len(p.left) > 1 {
-			line += ", too close to be sure: set teacher.preprocess if you know it"
+			line += fmt.Sprintf(", too close to be sure: set %s if you know it", p.setting)
 		}
 	}
 	r.Say(line)

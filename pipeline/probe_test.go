@@ -37,7 +37,7 @@ func TestPreprocessingIsFound(t *testing.T) {
 			t.Run(fmt.Sprintf("%v, order %v", want, order), func(t *testing.T) {
 				session := open(t, p.teacher(t, want, order, 1), set)
 				r := &transcript{}
-				got, said, err := findPreprocess(t.Context(), session, "", &trialImages{split: set.Val}, r)
+				got, said, err := findPreprocess(t.Context(), session, "", "teacher.preprocess", &trialImages{split: set.Val}, r)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -62,7 +62,7 @@ func TestAnotherOrderOfColoursIsNoOrderOfClasses(t *testing.T) {
 	p := palette{colours: [][3]float64{{200, 50, 50}, {50, 200, 50}, {50, 50, 200}}, deviation: 20}
 	set := p.set(t, 90)
 	session := open(t, p.teacher(t, spec(t, "unit,order=bgr"), nil, 1), set)
-	got, said, err := findPreprocess(t.Context(), session, "", &trialImages{split: set.Val}, Silent{})
+	got, said, err := findPreprocess(t.Context(), session, "", "teacher.preprocess", &trialImages{split: set.Val}, Silent{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,12 +81,12 @@ func TestPresetsThatTieGetMoreSamples(t *testing.T) {
 	set := p.set(t, 1000)
 	session := open(t, p.teacher(t, spec(t, "unit"), nil, 1), set)
 	r := &transcript{}
-	got, said, err := findPreprocess(t.Context(), session, "", &trialImages{split: set.Val}, r)
+	got, said, err := findPreprocess(t.Context(), session, "", "student.preprocess", &trialImages{split: set.Val}, r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	line := r.line(t, "auto")
-	if n := len(said.labels); n != 1000 || !strings.Contains(line, "too close to be sure") || !strings.Contains(line, `"unit,order=bgr"`) || got.String() != "unit" {
+	if n := len(said.labels); n != 1000 || !strings.Contains(line, "too close to be sure: set student.preprocess if") || !strings.Contains(line, `"unit,order=bgr"`) || got.String() != "unit" {
 		t.Errorf("%d samples, %q", n, line)
 	}
 }
@@ -95,7 +95,7 @@ func TestNoPresetCanBeRun(t *testing.T) {
 	p := newPalette(4, 30)
 	set := p.set(t, 40)
 	session := open(t, p.teacher(t, preprocess.Spec{Scale: 1e-44}, nil, 1), set) // infinite weights
-	_, _, err := findPreprocess(t.Context(), session, "", &trialImages{split: set.Val}, Silent{})
+	_, _, err := findPreprocess(t.Context(), session, "", "teacher.preprocess", &trialImages{split: set.Val}, Silent{})
 	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "none of 14 preprocessings") {
 		t.Errorf("got %v", err)
 	}

@@ -126,7 +126,7 @@ func (u *run) planSignals(epoch int) int {
 	size := u.signals.Bytes(ids) * int64(len(all))
 	state := fmt.Sprintf("%d of %d views recorded", complete, len(all))
 	if part := recorded - complete*samples; part > 0 {
-		state += fmt.Sprintf(" and %s images of the others", formatCount(int64(part)))
+		state += fmt.Sprintf(", and %s images of the rest", formatCount(int64(part)))
 	}
 	if recorded == rows {
 		state += ", so the teacher is not asked again"

@@ -217,7 +217,7 @@ func TestRunKilledWhileRecordingResumesToTheSameStudent(t *testing.T) {
 	if !bytes.Equal(read(t, whole.Student()), read(t, folder.Student())) {
 		t.Error("the run resumed after a kill gave another student.onnx than the run that records nothing")
 	}
-	if got := r.line(t, "cache"); !strings.Contains(got, "1 of 2 views recorded and 32 images of the others") {
+	if got := r.line(t, "cache"); !strings.Contains(got, "1 of 2 views recorded, and 32 images of the rest") {
 		t.Errorf("the plan says %q", got)
 	}
 }

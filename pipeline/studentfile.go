@@ -134,7 +134,7 @@ func (u *run) importedPreprocess(ctx context.Context) (preprocess.Spec, error) {
 		say(u.reporter, "import   %s does not say how its images are normalised; taken are the training set's mean and std (student.preprocess says it)", filepath.Base(u.studentFile))
 		return preprocess.Spec{}, nil
 	}
-	spec, _, err := findPreprocess(ctx, session, "", &trialImages{split: u.data.Val}, u.reporter)
+	spec, _, err := findPreprocess(ctx, session, "", "student.preprocess", &trialImages{split: u.data.Val}, u.reporter)
 	return spec, err
 }
 

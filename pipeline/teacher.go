@@ -41,7 +41,7 @@ func (u *run) openTeacher(ctx context.Context) error {
 		return err
 	}
 	c.Classes = o.ClassOrder
-	spec, said, err := findPreprocess(ctx, session, c.Preprocess, &trialImages{split: u.data.Val}, u.reporter)
+	spec, said, err := findPreprocess(ctx, session, c.Preprocess, "teacher.preprocess", &trialImages{split: u.data.Val}, u.reporter)
 	if err != nil {
 		return err
 	}

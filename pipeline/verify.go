@@ -252,10 +252,11 @@ func (p *pair) settlePreprocess(ctx context.Context, c VerifyConfig, tryOn *tria
 		if known[i] {
 			continue
 		}
+		setting := [2]string{"A", "B"}[i] + ".Preprocess"
 		if !p.judged[i] {
-			return fmt.Errorf("pipeline: %s does not say how its images are normalised, and without labels of its classes that cannot be tried; say it with %s.Preprocess", p.models[i].Path, [2]string{"A", "B"}[i])
+			return fmt.Errorf("pipeline: %s does not say how its images are normalised, and without labels of its classes that cannot be tried; set %s", p.models[i].Path, setting)
 		}
-		spec, _, err := findPreprocess(ctx, session, "auto", tryOn, r)
+		spec, _, err := findPreprocess(ctx, session, "auto", setting, tryOn, r)
 		if err != nil {
 			return err
 		}

@@ -159,7 +159,7 @@ func (l *layout) divide(splits []split) error {
 			l.notes = append(l.notes, fmt.Sprintf("%s/ holds no image that can be read", d.name))
 		case d.total == 0:
 		case unlabelled(d.name):
-			l.leave(d, "images in %s/, which by its name have no labels", d.name)
+			l.leave(d, "images in %s/, whose name says that they have no labels", d.name)
 		case named && len(d.withImages()) == 0:
 			l.leave(d, "images in %s/, in no class folder", d.name)
 		default:

@@ -59,7 +59,7 @@ func said(s *Set) []string {
 func TestWhatFoldersMean(t *testing.T) {
 	const (
 		cut  = "no test set was found"
-		pred = "images in %s, which by its name have no labels: 1"
+		pred = "images in %s, whose name says that they have no labels: 1"
 	)
 	noCut := Options{ValFraction: -1, TestFraction: -1}
 	for _, c := range []struct {
