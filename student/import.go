@@ -149,8 +149,8 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 	if err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
 	}
+	normal = normal.At(imageSizes(normal.Model, o.Image))
 	m = normal.Model
-	branches := takeBranches(m, o.Image)
 	chosen, err := chooseOutput(m, o.Output)
 	if err != nil {
 		return nil, fmt.Errorf("student: import: %w", err)
@@ -165,7 +165,7 @@ func ImportContext(ctx context.Context, m *onnx.Model, o ImportOptions) (*Import
 	}
 	defer func() { p.ctx = nil }() // later graphs of the model are built without it
 	p.random, p.wantTaps, p.order = o.Init == Random, o.Taps, normal.Order
-	for _, n := range []string{branches, chosen, free} {
+	for _, n := range []string{chosen, free} {
 		if n != "" {
 			p.note("%s", n)
 		}
@@ -213,6 +213,30 @@ func (o ImportOptions) images() rewrite.Images {
 		Shape: o.ImageShape, Setting: "ImportOptions.ImageShape",
 		Likely: preprocess.ImageShape{H: o.Image.H, W: o.Image.W, C: o.Image.C},
 	}
+}
+
+// imageSizes returns the shape of a model's only input, an image, with the sizes
+// that are known of it beside those that the file fixes; nil where there are none.
+func imageSizes(m *onnx.Model, want Shape) map[string][]onnx.Dim {
+	if m.Graph == nil {
+		return nil
+	}
+	inputs := m.Graph.DataInputs()
+	if len(inputs) != 1 || !inputs[0].HasShape || len(inputs[0].Shape) != 4 || want == (Shape{}) {
+		return nil
+	}
+	shape := slices.Clone(inputs[0].Shape)
+	sizes := [4]int{0, want.C, want.H, want.W}
+	colours := func(d onnx.Dim) bool { n, fixed := d.Fixed(); return fixed && (n == 1 || n == 3) }
+	if colours(shape[3]) && !colours(shape[1]) {
+		sizes = [4]int{0, want.H, want.W, want.C}
+	}
+	for i, n := range sizes {
+		if _, fixed := shape[i].Fixed(); !fixed && n > 0 {
+			shape[i] = onnx.Fixed(int64(n))
+		}
+	}
+	return map[string][]onnx.Dim{inputs[0].Name: shape}
 }
 
 // freeBatch makes the first axis of every input symbolic and says so where it

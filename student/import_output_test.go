@@ -21,7 +21,9 @@ func severalOutputs(t *testing.T, label, second bool) *onnx.Model {
 	x = b.Node("Flatten", []string{b.Node("GlobalAveragePool", []string{b.Node("Conv", []string{x, weights("stem.weight", 3, 3, 1, 1)})})})
 	y := b.Node("MatMul", []string{x, weights("head.weight", 3, 3)})
 	if label {
-		b.Output(b.Node("ArgMax", []string{y}, onnx.AttrInt("axis", 1)), "label", onnx.Int64, onnx.Symbol("n"), onnx.Fixed(1))
+		l := b.Node("ArgMax", []string{y}, onnx.AttrInt("axis", 1))
+		l = b.Node("Concat", []string{l, l, l}, onnx.AttrInt("axis", 1)) // as long as scores are
+		b.Output(l, "label", onnx.Int64, onnx.Symbol("n"), onnx.Fixed(3))
 	}
 	if second {
 		b.Output(b.Node("MatMul", []string{x, weights("aux.weight", 3, 3)}), "aux", onnx.Float32, onnx.Symbol("n"), onnx.Fixed(3))

@@ -641,3 +641,33 @@ func TestTeachersOfNewOpsetsOpen(t *testing.T) {
 		})
 	}
 }
+
+// A branch that the image's size decides is taken as a student takes it: what lies
+// behind and inside is a tap, and the logits are those before the softmax in it.
+func TestBranchesBySizeAreTaken(t *testing.T) {
+	n := newNet(13)
+	x := n.conv("conv", n.image(onnx.Symbol("n"), onnx.Fixed(3), onnx.Symbol("h"), onnx.Symbol("w")), 3, 4)
+	one := n.Initializer("one", onnx.Int64s("", nil, []int64{6}))
+	side := n.Node("Gather", []string{n.Node("Shape", []string{x}), n.Initializer("i", onnx.Int64s("", nil, []int64{3}))})
+	cond := n.Node("Equal", []string{side, one})
+	branch := func(op string) *onnx.Graph {
+		return &onnx.Graph{Name: op, Nodes: []*onnx.Node{{Op: op, Inputs: []string{x}, Outputs: []string{"in" + op}}}, Outputs: []*onnx.Value{{Name: "in" + op, Type: onnx.Float32}}}
+	}
+	x = n.Node("If", []string{cond}, onnx.AttrGraph("then_branch", branch("Relu")), onnx.AttrGraph("else_branch", branch("Neg")))
+	n.logits(n.Node("Softmax", []string{n.head(x, 4, 3)}), 3)
+	path := write(t, n.Builder)
+	const note = "If nodes that depend on the size of a value, replaced by their branch for these images: 1"
+	for _, size := range [][2]int{{6, 6}, {8, 8}} {
+		r, err := Inspect(path, InspectOptions{Size: size})
+		if err != nil || r.Problem != "" {
+			t.Fatal(err, r)
+		}
+		if len(r.Taps) != 2 || r.Taps[1].Name != x || r.Logits != LogitsBeforeSoftmax || !strings.Contains(strings.Join(r.Notes, "\n"), note) {
+			t.Errorf("at %v: taps %v, logits from %s, notes %q", size, r.Taps, r.Logits, r.Notes)
+		}
+	}
+	// Of the sizes that are tried the first that it takes decides.
+	if r, err := Inspect(path, InspectOptions{}); err != nil || !strings.Contains(strings.Join(r.Notes, "\n"), note) {
+		t.Errorf("%v, notes %q", err, r.Notes)
+	}
+}

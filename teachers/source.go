@@ -47,6 +47,26 @@ func read(path string, images rewrite.Images) (*source, error) {
 	return &source{path: path, hash: hex.EncodeToString(sum.SHA256[:]), bytes: sum.Bytes, file: model, normal: normal, model: normal.Model}, nil
 }
 
+// at is the source as it is read for images of a height and width, which decide
+// branches where the file leaves the size open.
+func (s *source) at(in imageInput, size [2]int) *source {
+	dims := in.layout.dims(max(1, in.n), size[0], size[1], in.c)
+	shape := make([]onnx.Dim, len(dims))
+	for i, n := range dims {
+		shape[i] = onnx.Fixed(n)
+	}
+	if in.n == 0 {
+		shape[0] = onnx.Symbol("batch")
+	}
+	normal := s.normal.At(map[string][]onnx.Dim{in.name: shape})
+	if normal == s.normal {
+		return s
+	}
+	sized := *s
+	sized.normal, sized.model = normal, normal.Model
+	return &sized
+}
+
 func (s *source) name() string { return filepath.Base(s.path) }
 
 // imageSetting is the name by which messages ask for the shape of images.

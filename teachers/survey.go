@@ -70,12 +70,17 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 	if err != nil {
 		return nil, err
 	}
+	open := in.h == 0 || in.w == 0
+	if open && len(o.sizes) == 1 {
+		src = src.at(in, o.sizes[0])
+		g, x = src.model.Graph, src.model.Graph.Index()
+	}
 	out, err := findOutput(g, o.output)
 	if err != nil {
 		return nil, err
 	}
 	s := &survey{
-		source: src, in: in, output: out.Name, open: in.h == 0 || in.w == 0,
+		source: src, in: in, output: out.Name, open: open,
 		ending: src.normal.Ending(out.Name), reading: src.normal.Note(out.Name),
 	}
 
@@ -126,6 +131,10 @@ func examine(src *source, o surveyOptions) (*survey, error) {
 		if i == len(sizes)-1 {
 			return nil, fmt.Errorf("teachers: %s: running it once on %dx%d images: %w", src.name(), hw[0], hw[1], err)
 		}
+	}
+	if found := [2]int{s.in.h, s.in.w}; len(sizes) > 1 && src.at(in, found) != src {
+		o.sizes = [][2]int{found} // which decides branches
+		return examine(src, o)
 	}
 	if err := s.planScores(out.Name, scores); err != nil {
 		return nil, err

@@ -32,7 +32,8 @@ type Normal struct {
 	// one that nobody asked. The model then is as the file has it.
 	Unread error
 
-	done []string // what was done, in sentences for people
+	done     []string // what was done, in sentences for people
+	branches int      // taken of nodes If
 }
 
 // Normalize brings a model that passes onnx.Check into normal form. m is not
@@ -46,7 +47,9 @@ type Normal struct {
 // statistics are computed in the graph means its batch, and stays as it is. What is
 // declared of a batch is left out where the input takes any. An input that holds
 // images in fewer axes than four becomes one of images, as im tells; that im.Shape
-// does not fit it is an error.
+// does not fit it is an error. An If that asks for the size of a value gives way to
+// the branch that the declared sizes decide on; At takes those that an image's
+// size does.
 func Normalize(m *onnx.Model, im Images) (*Normal, error) {
 	n := &Normal{Model: m.Clone()}
 	if n.Model.Graph == nil {
@@ -66,7 +69,26 @@ func Normalize(m *onnx.Model, im Images) (*Normal, error) {
 	if err := n.takeImages(im); err != nil {
 		return nil, err
 	}
-	return n, nil
+	return n.At(nil), nil
+}
+
+// At returns the model for inputs of which more is known than it declares: with
+// the branches taken that their shapes decide, by the names of inputs. Where there
+// are none that is n itself; n is not changed.
+func (n *Normal) At(sizes map[string][]onnx.Dim) *Normal {
+	isIf := func(node *onnx.Node) bool { return node != nil && node.Op == "If" }
+	if n.Model.Graph == nil || !slices.ContainsFunc(n.Model.Graph.Nodes, isIf) || onnx.Check(n.Model) != nil {
+		return n // whoever reads the model says what is wrong with it
+	}
+	at := *n
+	at.Model, at.done = n.Model.Clone(), slices.Clone(n.done)
+	taken := at.Model.TakeBranches(sizes)
+	if taken == 0 {
+		return n
+	}
+	at.branches += taken
+	at.leaveTraining()
+	return &at
 }
 
 func (n *Normal) note(format string, args ...any) {
@@ -76,9 +98,12 @@ func (n *Normal) note(format string, args ...any) {
 // Note says in one sentence what was done to the model and to the scores of an
 // output; it is empty where that is nothing.
 func (n *Normal) Note(output string) string {
-	all := n.done
+	all := slices.Clone(n.done)
+	if n.branches > 0 {
+		all = append(all, fmt.Sprintf("If nodes that depend on the size of a value, replaced by their branch for these images: %d", n.branches))
+	}
 	if e := n.Ending(output); e.Kind != NoEnding {
-		all = append(slices.Clone(all), e.String())
+		all = append(all, e.String())
 	}
 	return strings.Join(all, "; ")
 }
