@@ -74,7 +74,7 @@ func Evaluate(m *onnx.Model, feeds map[string]*onnx.Tensor, o EvaluateOptions) (
 			return nil, fmt.Errorf("teachers: input %q: %w", name, err)
 		}
 	}
-	session, err := ort.NewSession(model, inputs, ask, ort.Options{Threads: o.Threads, Plain: o.Plain})
+	session, err := ort.NewSession(model, inputs, ask, ort.Options{Threads: o.Threads, Plain: o.Plain || sessionOptions(r.m, o.Threads).Plain})
 	if err != nil {
 		return nil, fmt.Errorf("teachers: %w", err)
 	}
@@ -164,7 +164,7 @@ func Latency(path string, o LatencyOptions) (Timing, error) {
 	if err != nil {
 		return Timing{}, fmt.Errorf("teachers: %w", err)
 	}
-	session, err := ort.NewSession(model, []string{input}, []string{output}, ort.Options{Threads: max(1, o.Threads)})
+	session, err := ort.NewSession(model, []string{input}, []string{output}, sessionOptions(r.m, max(1, o.Threads)))
 	if err != nil {
 		return Timing{}, fmt.Errorf("teachers: %s: %w", src.name(), err)
 	}

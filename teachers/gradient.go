@@ -49,7 +49,7 @@ func (s *Session) AttachGradient(m *onnx.Model, threads int) error {
 	if err != nil {
 		return fmt.Errorf("teachers: gradient of %s: %w", s.spec.Name, err)
 	}
-	session, err := ort.NewSession(encoded, inputs, []string{GradientOutput}, ort.Options{Threads: threads})
+	session, err := ort.NewSession(encoded, inputs, []string{GradientOutput}, sessionOptions(m, threads))
 	if err != nil {
 		return fmt.Errorf("teachers: gradient of %s: %w", s.spec.Name, err)
 	}

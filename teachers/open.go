@@ -104,6 +104,9 @@ func Open(path string, o Options) (*Session, error) {
 	if err := s.start(survey, o.Threads); err != nil {
 		return nil, err
 	}
+	if n := len(src.model.Graph.Nodes); n > mostOptimised {
+		s.note("its %d nodes run as the file has them; ONNX Runtime optimises up to %d in reasonable time", n, mostOptimised)
+	}
 	if err := s.SetPreprocess(p); err != nil {
 		s.Close()
 		return nil, err
@@ -241,12 +244,22 @@ func (s *Session) prepare(v *survey, anyBatch bool, threads int) (session *ort.S
 	if err != nil {
 		return nil, refusal, fmt.Errorf("teachers: %s: %w", v.name(), err)
 	}
-	session, err = ort.NewSession(model, []string{input}, outputs, ort.Options{Threads: threads})
+	session, err = ort.NewSession(model, []string{input}, outputs, sessionOptions(r.m, threads))
 	if err != nil {
 		return nil, refusal, fmt.Errorf("teachers: %s: %w", v.name(), err)
 	}
 	s.input = kind
 	return session, refusal, nil
+}
+
+// mostOptimised is the nodes of the largest graph that ONNX Runtime optimises, which
+// takes it time by the square of them: seconds for so many, a hundred times that for
+// ten times as many. Classifiers have some hundred to some thousand.
+const mostOptimised = 10_000
+
+// sessionOptions are those of a model that is run many times.
+func sessionOptions(m *onnx.Model, threads int) ort.Options {
+	return ort.Options{Threads: threads, Plain: len(m.Graph.Nodes) > mostOptimised}
 }
 
 // batchTolerance bounds, relative to an output's largest element, what running

@@ -24,13 +24,22 @@ func killTrain(_ *testing.T, w *world, rng *rand.Rand, _ int, dir string) (outco
 		if r.outcome().bad() {
 			return r.outcome(), r.String()
 		}
-		r = w.run(dir, w.soon(rng), w.resume(folder, cache)...)
+		r = w.run(dir, w.soon(rng), w.goOn(folder, cache)...)
 	}
 	if r.outcome().bad() {
 		return r.outcome(), r.String()
 	}
-	r = w.run(dir, nil, w.resume(folder, cache)...)
+	r = w.run(dir, nil, w.goOn(folder, cache)...)
 	return w.judge(r, filepath.Join(folder, "student.onnx"), w.students["1"])
+}
+
+// goOn are the arguments that go on with a run of seed 1, or begin it where the
+// interruption came before that.
+func (w *world) goOn(folder, cache string) []string {
+	if _, err := os.Stat(filepath.Join(folder, "config.yaml")); err != nil {
+		return w.train(folder, cache, "1")
+	}
+	return w.resume(folder, cache)
 }
 
 // judge is the outcome of a process that should leave a file of a content.

@@ -45,7 +45,7 @@ type Options struct {
 	// Threads is how many threads one operator may use; 0 means one per core.
 	Threads int
 	// Plain turns the runtime's graph optimisation off, for models that run
-	// once to be looked at.
+	// once to be looked at, and those that take too long to optimise.
 	Plain bool
 }
 

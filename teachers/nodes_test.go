@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
@@ -28,6 +29,24 @@ func BenchmarkInspectNodes(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(nodes), "µs/node")
 		})
+	}
+}
+
+func TestAGraphOfManyNodesIsNotOptimised(t *testing.T) {
+	for _, nodes := range []int{100, mostOptimised + 100} {
+		s := openTeacher(t, deepFile(t, nodes), Options{DataSize: [2]int{4, 4}})
+		notes, many := strings.Join(s.Spec().Notes, "; "), nodes > mostOptimised
+		if strings.Contains(notes, "nodes run as the file has them") != many {
+			t.Errorf("%d nodes: notes %q", nodes, notes)
+		}
+		if got := len(s.Spec().Taps); got != 1 {
+			t.Errorf("%d taps, want the last of the one resolution", got)
+		}
+	}
+	for nodes, want := range map[int]bool{mostOptimised: false, mostOptimised + 1: true} {
+		if got := sessionOptions(&onnx.Model{Graph: &onnx.Graph{Nodes: make([]*onnx.Node, nodes)}}, 1).Plain; got != want {
+			t.Errorf("%d nodes are optimised: %v", nodes, !got)
+		}
 	}
 }
 
