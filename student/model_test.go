@@ -87,7 +87,7 @@ func run(t *testing.T, g *student.Graph, image []float64, out ...*gorgonia.Node)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer machine.Close()
+	t.Cleanup(func() { machine.Close() }) // the values of out are in its memory, and step applies them
 	if err := machine.RunAll(); err != nil {
 		t.Fatal(err)
 	}
