@@ -4,8 +4,8 @@
 // A Model is plain Go structs that may be read and changed freely: nodes refer
 // to values by name, as in the file. What this package has no use for
 // (training info, quantization annotations, fields newer than its schema) is
-// carried as opaque bytes from Decode to Encode. (An exception are entries of
-// opset and metadata lists, plain pairs that carry nothing more.)
+// carried as opaque bytes from Decode to Encode. (Entries of opset and metadata
+// lists are an exception: they are plain pairs.)
 //
 //	m, err := onnx.ReadFile("teacher.onnx")
 //	err = m.SetBatch("batch")
@@ -18,8 +18,8 @@
 // what no output needs, MergeTransposes needless Transposes. HalfWeights halves
 // its file and rounds its weights.
 //
-// Some types and shapes can be told from the operators alone (Infer), which is
-// what rewriting the batch builds on.
+// Infer finds types and shapes from the operators alone, without running the model;
+// SetBatch builds on it.
 //
 // What it leaves to others: execution (ONNX Runtime, in package teachers), the
 // meaning of operators (student/op), and which values are worth looking at

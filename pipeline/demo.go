@@ -190,7 +190,7 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 		return nil, err
 	}
 	defer h.release()
-	o.Overwrite = true
+	o.Overwrite, o.Reporter = true, r
 	if c.Teacher == "" {
 		if err := c.writeTeacher(); err != nil {
 			return nil, err
@@ -224,7 +224,14 @@ func Demo(ctx context.Context, c DemoConfig, o Options) (*DemoResult, error) {
 	return result, err
 }
 
+// withoutLines passes on warnings and progress alone: what the images are was said
+// before training.
+type withoutLines struct{ Reporter }
+
+func (withoutLines) Say(string) {}
+
 func (c DemoConfig) measure(ctx context.Context, model string, o Options) (*Evaluation, error) {
+	o.Reporter = withoutLines{o.Reporter}
 	return Evaluate(ctx, EvaluateConfig{
 		Model: TeacherConfig{Path: model}, Data: DataConfig{Path: c.Pictures()},
 		Resources: ResourcesConfig{Threads: c.Threads, OnnxRuntime: c.Library},

@@ -25,7 +25,7 @@ type CacheInfo struct {
 	Data      string    // the data set, as its path was given
 	Map       MapKind   // MapNone where logits alone are recorded
 	Taps      []string  // values of the teacher's graph
-	Gradient  bool      // the gradient by the image is recorded, too
+	Gradient  bool      // the gradient with respect to the image is recorded, too
 	Augment   string    // how views are made; "" where a sample has one
 	Seed      uint64    // of the views
 	Precision Precision // of the signals

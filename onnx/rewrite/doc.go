@@ -3,10 +3,10 @@
 // teacher, as student or to measure it goes through the same passes, so that
 // one file is read in one way.
 //
-// Normalize is all of them in one: functions inlined, training mode left, images
-// taken in four axes, and the logits found that an output is made of. What it did
-// it says in one note, the same for everyone but for the name of a setting.
-// InlineFunctions is a pass of its own, which Normalize begins with.
+// Normalize runs all passes: it inlines functions, leaves training mode, takes
+// images in four axes, and finds the logits that an output is made from. One note
+// says what was done, the same for everyone but for the name of a setting.
+// InlineFunctions is its first pass, and can be run alone.
 //
 // Packages teachers and student import it. It imports onnx and onnx/preprocess and
 // executes nothing.
