@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/onnxdistill/onnxdistill/onnx/rewrite"
 	"github.com/onnxdistill/onnxdistill/onnx/wholefile"
 )
 
@@ -51,7 +52,7 @@ type keyFields struct {
 	SHA256     string    `json:"teacher_sha256"`
 	Output     string    `json:"output"`
 	Logits     Logits    `json:"logits"`
-	Reading    string    `json:"reading,omitempty"` // what was made of the teacher's file
+	Reading    string    `json:"reading,omitempty"` // by which passes, where they changed the teacher's file
 	Layout     Layout    `json:"layout"`
 	Input      [3]int    `json:"input"` // [C, H, W]
 	Preprocess string    `json:"preprocess"`
@@ -72,7 +73,7 @@ type keyFields struct {
 
 func (k CacheKey) fields() keyFields {
 	f := keyFields{
-		Format: cacheFormat, SHA256: k.Teacher.Hash, Output: k.Output, Logits: k.Teacher.Logits, Reading: k.Teacher.Reading, Layout: k.Teacher.Layout,
+		Format: cacheFormat, SHA256: k.Teacher.Hash, Output: k.Output, Logits: k.Teacher.Logits, Reading: reading(k.Teacher), Layout: k.Teacher.Layout,
 		Input:      [3]int{k.Teacher.C, k.Teacher.H, k.Teacher.W},
 		Preprocess: k.Teacher.Preprocess.String(), Classes: k.Teacher.Classes, ClassOrder: k.Teacher.ClassOrder,
 		Map: k.Teacher.Map, Power: k.Teacher.Power, Taps: slices.Clone(k.Teacher.Taps),
@@ -89,6 +90,16 @@ func (k CacheKey) fields() keyFields {
 		f.Seed = 0
 	}
 	return f
+}
+
+// reading names what made the teacher's model of its file; it is empty where the
+// file is read as it is. The file and the passes decide what they do, so its words
+// for people are no part of the key.
+func reading(teacher Spec) string {
+	if teacher.Reading == "" {
+		return ""
+	}
+	return strings.TrimSpace(fmt.Sprintf("rewrite %d %s", rewrite.Version, teacher.ImageShape))
 }
 
 // hash is the key in hexadecimal.

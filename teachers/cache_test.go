@@ -300,6 +300,10 @@ func TestEachThingThatSignalsDependOnHasItsFolder(t *testing.T) {
 		{"teacher", func(k *CacheKey) { k.Teacher.Hash = "4567" }},
 		{"output", func(k *CacheKey) { k.Output = "scores" }},
 		{"source of the logits", func(k *CacheKey) { k.Teacher.Logits = LogitsLogP }},
+		{"passes over its file", func(k *CacheKey) { k.Teacher.Reading = "a sigmoid" }},
+		{"form of its images", func(k *CacheKey) {
+			k.Teacher.Reading, k.Teacher.ImageShape = "a vector", preprocess.ImageShape{H: 4, W: 4, C: 3, Order: preprocess.CHW}
+		}},
 		{"layout", func(k *CacheKey) { k.Teacher.Layout = NHWC }},
 		{"input size", func(k *CacheKey) { k.Teacher.H = 8 }},
 		{"preprocessing", func(k *CacheKey) { k.Teacher.Preprocess = preprocess.Spec{Scale: 1} }},
@@ -334,6 +338,12 @@ func TestEachThingThatSignalsDependOnHasItsFolder(t *testing.T) {
 		if folder(change) != own {
 			t.Errorf("%s gives another folder", name)
 		}
+	}
+	said := func(words string) string {
+		return folder(func(k *CacheKey) { k.Teacher.Reading = words })
+	}
+	if said("output p ends in a sigmoid") != said("a sigmoid is taken off") {
+		t.Error("the words for what was made of a file make a difference")
 	}
 	unmoved := func(seed uint64) string { return folder(func(k *CacheKey) { k.Augment, k.Seed = "", seed }) }
 	if unmoved(1) != unmoved(2) {

@@ -10,6 +10,11 @@ import (
 	"github.com/onnxdistill/onnxdistill/onnx/preprocess"
 )
 
+// Version is that of the passes together. It is raised when they make of some
+// file a model that gives other values, so that what was computed by the one
+// before is not taken for the values of this one.
+const Version = 1
+
 // Normal is a model in the form in which all of this program reads it: as
 // teacher, as student, and when it is measured.
 type Normal struct {
