@@ -156,7 +156,7 @@ const preprocessUsage = "auto, unit, raw, imagenet, cifar10, or mean=...,std=...
 
 // imageShapeUsage describes a flag for the shape of the images behind an input.
 func imageShapeUsage(whose, otherwise string) string {
-	return "`SHAPE` of the images in " + whose + " input where it is a vector or the like, [N,784]: " + preprocess.ImageShapeForm + " (default: its metadata, else " + otherwise + ")"
+	return "`SHAPE` of the images in " + whose + " input, where that is a vector of pixels, such as [N,784]: " + preprocess.ImageShapeForm + " (default: its metadata, else " + otherwise + ")"
 }
 
 func threadsFlag() cli.Flag {
