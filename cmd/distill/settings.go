@@ -25,6 +25,7 @@ var settings = map[string][]string{
 	"teacher.taps":        {"taps"},
 	"teacher.preprocess":  {"teacher-preprocess", "preprocess"},
 	"teacher.classes":     {"teacher-classes", "model-classes"},
+	"teacher.output":      {"teacher-output", "model-output"},
 	"teacher.image_shape": {"teacher-image-shape", "image-shape"},
 	"A.Preprocess":        {"preprocess"},
 	"B.Preprocess":        {"preprocess-b"},
