@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // hostileCase is an input made to break what reads it.
@@ -15,13 +16,20 @@ type hostileCase struct {
 	name string
 	// make makes the input in a folder and returns the command lines that read it.
 	make func(t *testing.T, w *world, dir string) [][]string
-	// nodes are those of a graph that is run, each of which may take memoryPerNode.
+	// nodes are those of a graph that is run, each of which may take memoryPerNode and
+	// timePerNode.
 	nodes int64
 }
 
-// memoryPerNode is the bytes that a node may take in all forms that are held at a time:
-// as the file has it, in normal form, differentiated, and ONNX Runtime's.
-const memoryPerNode = 8 << 10
+const (
+	// memoryPerNode is the bytes that a node may take in all forms that are held at a
+	// time: as the file has it, in normal form, differentiated, and in two sessions of
+	// ONNX Runtime.
+	memoryPerNode = 12 << 10
+	// timePerNode is its processor time: eval runs a model some dozen times, to find
+	// its preprocessing and to measure its latency.
+	timePerNode = 200 * time.Microsecond
+)
 
 // hostileCases are all such inputs.
 var hostileCases = slices.Concat(hostileFlags, hostileData, hostileFiles, hostileModels)
@@ -46,6 +54,7 @@ func hostileInput(t *testing.T, w *world, _ *rand.Rand, i int, dir string) (outc
 	worst, why := ok, ""
 	p := w.program
 	p.memory += c.nodes * memoryPerNode
+	p.more = time.Duration(c.nodes) * timePerNode
 	for _, args := range c.make(t, w, dir) {
 		r := p.run(dir, nil, args...)
 		if o := r.outcome(); o > worst {

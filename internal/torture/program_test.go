@@ -28,7 +28,8 @@ const (
 // program is the distill under torture.
 type program struct {
 	path   string
-	memory int64 // bound in bytes; zero is none
+	memory int64         // bound in bytes; zero is none
+	more   time.Duration // processor time allowed beyond hangAfter
 }
 
 // build builds the program with the tags of this test.
@@ -66,7 +67,8 @@ type result struct {
 	gaveUp    bool
 	stopped   bool // for its memory
 	cpu, wall time.Duration
-	memory    int64 // highest resident size seen, in bytes
+	allowed   time.Duration // processor time
+	memory    int64         // highest resident size seen, in bytes
 }
 
 func (r result) String() string {
@@ -90,7 +92,7 @@ func (p program) run(dir string, i *interruption, args ...string) result {
 	var out, errOut bytes.Buffer
 	c := exec.CommandContext(ctx, p.path, args...)
 	c.Dir, c.Stdout, c.Stderr = dir, &out, &errOut
-	r := result{args: args}
+	r := result{args: args, allowed: hangAfter + p.more}
 	start := time.Now()
 	if err := c.Start(); err != nil {
 		r.code, r.err, r.crashed = -1, err.Error(), true
@@ -154,7 +156,7 @@ func (r result) outcome() outcome {
 	switch {
 	case r.stopped:
 		return fat
-	case r.gaveUp || r.cpu > hangAfter:
+	case r.gaveUp || r.cpu > r.allowed:
 		return hung
 	case r.crashed || goTrace.MatchString(r.err):
 		return panicked
