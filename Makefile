@@ -16,7 +16,7 @@ TEST_TIMEOUT ?= 12m
 
 # Packages that share memory between goroutines. The race detector slows
 # arithmetic tenfold, so only these run under it, with their short tests.
-RACE := ./pipeline/data ./pipeline/digits ./pipeline/engine ./student/kernel ./student/vm ./teachers/...
+RACE := ./pipeline/data ./pipeline/digits ./pipeline/engine ./pipeline/lock ./student/kernel ./student/vm ./teachers/...
 
 # Packages whose arithmetic the tag onednn changes; they are tested both ways.
 KERNELS := ./student/kernel ./student/op/... ./student/vm
