@@ -104,16 +104,33 @@ func printReport(w io.Writer, path string, command *cli.Command, r *teachers.Rep
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	return printTaps(w, r.Taps)
+}
+
+// mostTaps is how many taps are listed, besides those that are suggested.
+const mostTaps = 100
+
+// printTaps lists the suggested taps and, of the others, those nearest to the
+// output: a deep graph has tens of thousands.
+func printTaps(w io.Writer, taps []teachers.Tap) error {
 	fmt.Fprintf(w, "taps            C    H    W   (* is suggested)\n")
-	for _, tap := range r.Taps {
+	left := 0
+	for i, tap := range taps {
 		mark := " "
 		if tap.Suggested {
 			mark = "*"
+		} else if i < len(taps)-mostTaps {
+			left++
+			continue
 		}
 		// The name comes last: exporters write names of any length.
 		if _, err := fmt.Fprintf(w, "  %s          %4d %4d %4d  %s\n", mark, tap.C, tap.H, tap.W, oneLine(tap.Name)); err != nil {
 			return err
 		}
+	}
+	if left > 0 {
+		_, err := fmt.Fprintf(w, "and %d earlier ones, which --json lists\n", left)
+		return err
 	}
 	return nil
 }
