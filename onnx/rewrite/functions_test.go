@@ -10,36 +10,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/onnxtest"
 )
 
-// net is a model of opset 17 with the float32 input x [2, 3].
-func net(outputs []string, nodes ...*onnx.Node) *onnx.Model {
-	g := &onnx.Graph{
-		Name: "g", Nodes: nodes,
-		Inputs: []*onnx.Value{{Name: "x", Type: onnx.Float32, HasShape: true, Shape: []onnx.Dim{onnx.Fixed(2), onnx.Fixed(3)}}},
-	}
-	for _, o := range outputs {
-		g.Outputs = append(g.Outputs, &onnx.Value{Name: o, Type: onnx.Float32})
-	}
-	return &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 17}}, Graph: g}
-}
-
-// node makes a node without attributes; its operands and results are
-// separated by "->".
-func node(op, wiring string, attrs ...*onnx.Attr) *onnx.Node {
-	in, out, _ := strings.Cut(wiring, "->")
-	list := func(s string) []string {
-		if s = strings.TrimSpace(s); s == "" {
-			return nil
-		}
-		var names []string
-		for name := range strings.SplitSeq(s, ",") {
-			names = append(names, strings.TrimSpace(name))
-		}
-		return names
-	}
-	return &onnx.Node{Op: op, Inputs: list(in), Outputs: list(out), Attrs: attrs}
-}
+// The builders of models, by short names.
+var (
+	net      = onnxtest.Model
+	node     = onnxtest.Node
+	function = onnxtest.Function
+	own      = onnxtest.Call
+	calling  = onnxtest.WithFunctions
+	ref      = onnxtest.Ref
+)
 
 // wiring is the nodes of a model in the notation of node.
 func wiring(m *onnx.Model) []string {
@@ -67,35 +49,6 @@ func inlined(t *testing.T, m *onnx.Model) (*onnx.Model, int) {
 		t.Errorf("%d functions are left", len(m.Functions))
 	}
 	return m, calls
-}
-
-// function makes a function of domain "own" and opset 17; its inputs and
-// outputs are separated by "->".
-func function(name, wiring string, nodes ...*onnx.Node) *onnx.Function {
-	n := node(name, wiring)
-	return &onnx.Function{
-		Name: name, Domain: "own", Inputs: n.Inputs, Outputs: n.Outputs, Nodes: nodes,
-		Opsets: []onnx.Opset{{Version: 17}, {Domain: "own", Version: 1}},
-	}
-}
-
-// own makes a node that calls one.
-func own(name, op, wiring string, attrs ...*onnx.Attr) *onnx.Node {
-	n := node(op, wiring, attrs...)
-	n.Name, n.Domain = name, "own"
-	return n
-}
-
-// calling adds functions to a model.
-func calling(m *onnx.Model, functions ...*onnx.Function) *onnx.Model {
-	m.Functions = functions
-	m.Opsets = append(m.Opsets, onnx.Opset{Domain: "own", Version: 1})
-	return m
-}
-
-// ref is an attribute that takes the value of the function's.
-func ref(name, of string, t onnx.AttrType) *onnx.Attr {
-	return &onnx.Attr{Name: name, Ref: of, Type: t}
 }
 
 func TestFunctionsAreInlined(t *testing.T) {

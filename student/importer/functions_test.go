@@ -11,35 +11,6 @@ import (
 	"github.com/onnxdistill/onnxdistill/onnx"
 )
 
-// function makes a function of domain "own" and opset 17; its inputs and
-// outputs are separated by "->".
-func function(name, wiring string, nodes ...*onnx.Node) *onnx.Function {
-	n := node(name, wiring)
-	return &onnx.Function{
-		Name: name, Domain: "own", Inputs: n.Inputs, Outputs: n.Outputs, Nodes: nodes,
-		Opsets: []onnx.Opset{{Version: 17}, {Domain: "own", Version: 1}},
-	}
-}
-
-// own makes a node that calls one.
-func own(name, op, wiring string, attrs ...*onnx.Attr) *onnx.Node {
-	n := node(op, wiring, attrs...)
-	n.Name, n.Domain = name, "own"
-	return n
-}
-
-// calling adds functions to a model.
-func calling(m *onnx.Model, functions ...*onnx.Function) *onnx.Model {
-	m.Functions = functions
-	m.Opsets = append(m.Opsets, onnx.Opset{Domain: "own", Version: 1})
-	return m
-}
-
-// ref is an attribute that takes the value of the function's.
-func ref(name, of string, t onnx.AttrType) *onnx.Attr {
-	return &onnx.Attr{Name: name, Ref: of, Type: t}
-}
-
 // nested is a model whose function Outer calls Inner twice.
 func nested() *onnx.Model {
 	return calling(net([]string{"y"}, own("f", "Outer", "x -> y")),

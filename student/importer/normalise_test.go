@@ -14,36 +14,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/onnxdistill/onnxdistill/onnx"
+	"github.com/onnxdistill/onnxdistill/onnx/onnxtest"
 )
 
-// net is a model of opset 17 with the float32 input x [2, 3].
-func net(outputs []string, nodes ...*onnx.Node) *onnx.Model {
-	g := &onnx.Graph{
-		Name: "g", Nodes: nodes,
-		Inputs: []*onnx.Value{{Name: "x", Type: onnx.Float32, HasShape: true, Shape: []onnx.Dim{onnx.Fixed(2), onnx.Fixed(3)}}},
-	}
-	for _, o := range outputs {
-		g.Outputs = append(g.Outputs, &onnx.Value{Name: o, Type: onnx.Float32})
-	}
-	return &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 17}}, Graph: g}
-}
-
-// node makes a node without attributes; its operands and results are
-// separated by "->".
-func node(op, wiring string, attrs ...*onnx.Attr) *onnx.Node {
-	in, out, _ := strings.Cut(wiring, "->")
-	list := func(s string) []string {
-		if s = strings.TrimSpace(s); s == "" {
-			return nil
-		}
-		var names []string
-		for name := range strings.SplitSeq(s, ",") {
-			names = append(names, strings.TrimSpace(name))
-		}
-		return names
-	}
-	return &onnx.Node{Op: op, Inputs: list(in), Outputs: list(out), Attrs: attrs}
-}
+// The builders of models, by short names.
+var (
+	net      = onnxtest.Model
+	node     = onnxtest.Node
+	function = onnxtest.Function
+	own      = onnxtest.Call
+	calling  = onnxtest.WithFunctions
+	ref      = onnxtest.Ref
+)
 
 // with adds initializers.
 func with(m *onnx.Model, tensors ...*onnx.Tensor) *onnx.Model {
